@@ -8,4 +8,7 @@ pub mod claim;
 pub mod document;
 pub mod error;
 pub mod flag;
+pub mod flag_set;
+mod members;
 pub mod timestamp;
+pub mod token;

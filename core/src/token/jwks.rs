@@ -1,0 +1,275 @@
+//! Public keys and sets of them (RFC 7517). A set is read leniently as a whole and strictly entry by entry: what is not
+//! understood is passed over, what is understood but unsafe is left out, and each key is good for one algorithm only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, EllipticCurveKeyType, Jwk, JwkSet,
+    KeyAlgorithm, OctetKeyPairParameters, OctetKeyPairType, PublicKeyUse, RSAKeyParameters, RSAKeyType,
+};
+use serde_json::Value;
+
+use super::Algorithm;
+use super::compact::BASE64URL;
+use crate::document;
+use crate::error::{Error, ErrorCode, Result};
+
+/// Members that only a private or a shared key has (RFC 7518 §6). An entry with one of them is compromised.
+const SECRET_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+/// As long as the longest `kid` that a token may have.
+const MAX_KEY_ID_BYTES: usize = 128;
+
+/// A public key, for the one algorithm that it signs with.
+pub struct PublicKey {
+    key_id: String,
+    material: Material,
+    #[cfg(feature = "crypto")]
+    parsed: aws_lc_rs::signature::ParsedPublicKey,
+}
+
+/// The key itself, as big-endian bytes without leading zeros or, where the RFC fixes a width, of that width.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Material {
+    Ed25519 { x: [u8; 32] },
+    P256 { x: [u8; 32], y: [u8; 32] },
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+}
+
+impl PublicKey {
+    /// Errors: `SigningKeyInvalid`, for a point that is not on its curve or an RSA key under 2048 bits.
+    pub(crate) fn new(key_id: &str, material: Material) -> Result<Self> {
+        material.check()?;
+        Ok(Self {
+            key_id: key_id.to_owned(),
+            #[cfg(feature = "crypto")]
+            parsed: material.parse()?,
+            material,
+        })
+    }
+
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        match self.material {
+            Material::Ed25519 { .. } => Algorithm::EdDsa,
+            Material::P256 { .. } => Algorithm::Es256,
+            Material::Rsa { .. } => Algorithm::Rs256,
+        }
+    }
+
+    /// The key as it is published: `kty`, `crv` and so on, with `use`, `alg` and `kid`. Serializes to a JWK (RFC 7517 §4).
+    pub fn jwk(&self) -> Jwk {
+        let algorithm = match self.algorithm() {
+            Algorithm::EdDsa => KeyAlgorithm::EdDSA,
+            Algorithm::Es256 => KeyAlgorithm::ES256,
+            Algorithm::Rs256 => KeyAlgorithm::RS256,
+        };
+        Jwk {
+            common: CommonParameters {
+                public_key_use: Some(PublicKeyUse::Signature),
+                key_algorithm: Some(algorithm),
+                key_id: Some(self.key_id.clone()),
+                ..CommonParameters::default()
+            },
+            algorithm: self.material.parameters(),
+        }
+    }
+
+    /// Checks a JWS signature over `message`. Errors: `SignatureInvalid`.
+    #[cfg(feature = "crypto")]
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
+        self.parsed
+            .verify_sig(message, signature)
+            .map_err(|_| Error::new(ErrorCode::SignatureInvalid, "the token's signature is not that of its key"))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({} {})", self.algorithm(), self.key_id)
+    }
+}
+
+/// The y coordinates of the points of small order on Ed25519, the sign bit aside: with such a key anything can be signed.
+const SMALL_ORDER: [[u8; 32]; 7] = {
+    const fn near_zero(first: u8) -> [u8; 32] {
+        let mut y = [0; 32];
+        y[0] = first;
+        y
+    }
+    const fn near_p(first: u8) -> [u8; 32] {
+        let mut y = [0xff; 32];
+        y[0] = first;
+        y[31] = 0x7f;
+        y
+    }
+    [
+        near_zero(0),
+        near_zero(1),
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+            0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+            0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        ],
+        near_p(0xec),
+        near_p(0xed),
+        near_p(0xee),
+    ]
+};
+
+impl Material {
+    fn check(&self) -> Result<()> {
+        let refused = |message: &str| Err(Error::new(ErrorCode::SigningKeyInvalid, message));
+        match self {
+            Self::Ed25519 { x } => {
+                let mut y = *x;
+                y[31] &= 0x7f;
+                if SMALL_ORDER.contains(&y) {
+                    return refused("the Ed25519 key is a point of small order");
+                }
+            }
+            // Whether the point is on the curve is seen when the key is parsed.
+            Self::P256 { .. } => {}
+            Self::Rsa { n, e } => {
+                if n.first() == Some(&0) || e.first() == Some(&0) {
+                    return refused("an RSA number starts with a zero byte, against RFC 7518 §6.3.1.1");
+                }
+                if !(256..=1024).contains(&n.len()) || (n.len() == 256 && n.first().is_none_or(|first| *first < 0x80)) {
+                    return refused("an RSA key has 2048 to 8192 bits");
+                }
+                if e.len() < 3 || e.len() > 4 || e.as_slice() < [1, 0, 1].as_slice() && e.len() == 3 {
+                    return refused("an RSA exponent is at least 65537, and fits 32 bits");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "crypto")]
+    fn parse(&self) -> Result<aws_lc_rs::signature::ParsedPublicKey> {
+        use aws_lc_rs::signature::{
+            ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+        };
+        let parsed = match self {
+            Self::Ed25519 { x } => ParsedPublicKey::new(&ED25519, x),
+            Self::P256 { x, y } => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4], x.as_slice(), y].concat()),
+            Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256),
+        };
+        parsed.map_err(|_| Error::new(ErrorCode::SigningKeyInvalid, "the public key is not a key of its kind"))
+    }
+
+    pub fn parameters(&self) -> AlgorithmParameters {
+        match self {
+            Self::Ed25519 { x } => AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+                key_type: OctetKeyPairType::OctetKeyPair,
+                curve: EllipticCurve::Ed25519,
+                x: BASE64URL.encode(x),
+            }),
+            Self::P256 { x, y } => AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
+                key_type: EllipticCurveKeyType::EC,
+                curve: EllipticCurve::P256,
+                x: BASE64URL.encode(x),
+                y: BASE64URL.encode(y),
+            }),
+            Self::Rsa { n, e } => AlgorithmParameters::RSA(RSAKeyParameters {
+                key_type: RSAKeyType::RSA,
+                n: BASE64URL.encode(n),
+                e: BASE64URL.encode(e),
+            }),
+        }
+    }
+
+    /// Reads the parameters of a JWK. `None` for a key type or curve that is not ours.
+    fn from_parameters(parameters: &AlgorithmParameters) -> Option<Self> {
+        let bytes = |text: &str| BASE64URL.decode(text).ok();
+        // RFC 7518 §6.2.1.2, RFC 8037 §2: coordinates have their full width.
+        let wide = |text: &str| <[u8; 32]>::try_from(bytes(text)?).ok();
+        match parameters {
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+                Some(Self::Ed25519 { x: wide(&key.x)? })
+            }
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+                Some(Self::P256 { x: wide(&key.x)?, y: wide(&key.y)? })
+            }
+            AlgorithmParameters::RSA(key) => Some(Self::Rsa { n: bytes(&key.n)?, e: bytes(&key.e)? }),
+            _ => None,
+        }
+    }
+}
+
+/// An issuer's public keys, by their `kid`.
+#[derive(Debug, Default)]
+pub struct KeySet {
+    keys: BTreeMap<String, PublicKey>,
+}
+
+impl KeySet {
+    /// Reads a JWK set (RFC 7517 §5). Entries of an unknown type or algorithm, not for signatures, with secret members, with
+    /// invalid or weak keys, or without a `kid` are left out, as are all of those that share one `kid`.
+    ///
+    /// Errors: `DocumentMalformed`, `MemberDuplicate`, `DocumentTooDeep`, `MemberMissing`, `MemberMistyped`.
+    pub fn parse(json: &[u8]) -> Result<Self> {
+        let set = document::parse(json)?;
+        let entries = document::Node::root(&set).members()?.required("keys")?.items()?;
+        let mut keys: BTreeMap<String, Option<PublicKey>> = BTreeMap::new();
+        for entry in entries {
+            let Some(key_id) = entry.value.get("kid").and_then(Value::as_str) else { continue };
+            // An entry that is left out still claims its name.
+            keys.entry(key_id.to_owned()).and_modify(|key| *key = None).or_insert_with(|| read_entry(key_id, entry.value));
+        }
+        Ok(keys.into_values().flatten().collect())
+    }
+
+    pub fn get(&self, key_id: &str) -> Option<&PublicKey> {
+        self.keys.get(key_id)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
+        self.keys.values()
+    }
+
+    /// The set as it is published, sorted by `kid`: public members alone, each with `use`, `alg` and `kid`.
+    pub fn to_json(&self) -> String {
+        let set = JwkSet { keys: self.iter().map(PublicKey::jwk).collect() };
+        serde_json::to_string(&set).unwrap_or_default()
+    }
+}
+
+/// Of several keys with one `kid` the last one stays; those that we make are thumbprints, and so the same key.
+impl FromIterator<PublicKey> for KeySet {
+    fn from_iter<I: IntoIterator<Item = PublicKey>>(keys: I) -> Self {
+        Self { keys: keys.into_iter().map(|key| (key.key_id.clone(), key)).collect() }
+    }
+}
+
+fn read_entry(key_id: &str, entry: &Value) -> Option<PublicKey> {
+    let entry = entry.as_object()?;
+    if key_id.is_empty() || key_id.len() > MAX_KEY_ID_BYTES || SECRET_MEMBERS.iter().any(|name| entry.contains_key(*name)) {
+        return None;
+    }
+    let for_signatures = entry.get("use").is_none_or(|usage| usage == "sig");
+    let may_verify = entry.get("key_ops").is_none_or(|operations| {
+        operations.as_array().is_some_and(|list| list.iter().any(|operation| operation == "verify"))
+    });
+    if !for_signatures || !may_verify {
+        return None;
+    }
+    let material = Material::from_parameters(&serde_json::from_value::<AlgorithmParameters>(entry.clone().into()).ok()?)?;
+    let key = PublicKey::new(key_id, material).ok()?;
+    let algorithm = match entry.get("alg") {
+        None => key.algorithm(),
+        Some(name) => Algorithm::parse(name.as_str()?)?,
+    };
+    (algorithm == key.algorithm()).then_some(key)
+}

@@ -1,0 +1,26 @@
+//! Signed tokens: JWT (RFC 7519) in JWS compact form (RFC 7515). `prepare` parses and decides without any cryptography, so
+//! that a host without this crate's signatures (WebAssembly) takes the same decisions; `Verifier::verify` adds the check.
+
+mod algorithm;
+mod claims;
+mod compact;
+mod jwks;
+#[cfg(feature = "crypto")]
+mod keys;
+mod payload;
+mod policy;
+mod verifier;
+
+pub use algorithm::Algorithm;
+pub use claims::AccessToken;
+pub use compact::MAX_TOKEN_BYTES;
+pub use jwks::{KeySet, PublicKey};
+#[cfg(feature = "crypto")]
+pub use keys::{Signer, SigningKey};
+pub use policy::{DEFAULT_LEEWAY_SECONDS, MAX_LEEWAY_SECONDS, Profile};
+pub use verifier::{Prepared, Verifier, VerifierOptions};
+
+/// `typ` of an access token of our profile (RFC 9068 §2.1).
+pub const TYPE_ACCESS_TOKEN: &str = "at+jwt";
+/// `typ` of the vendor profiles' tokens and of ID tokens (RFC 7519 §5.1).
+pub const TYPE_JWT: &str = "JWT";

@@ -1,0 +1,127 @@
+//! Which tokens are accepted: the profiles and their rules (RFC 9068 §4, RFC 8725). Pure decisions over what a token says,
+//! in the order of precedence of the codes, so that every language answers the same one when several hold.
+
+use super::payload::Payload;
+use super::{Algorithm, TYPE_ACCESS_TOKEN, TYPE_JWT};
+use crate::error::{Error, ErrorCode, Result};
+use crate::timestamp::Timestamp;
+
+/// How far clocks may disagree, in seconds, unless set.
+pub const DEFAULT_LEEWAY_SECONDS: f64 = 5.0;
+/// The most that may be set.
+pub const MAX_LEEWAY_SECONDS: f64 = 60.0;
+
+/// What an application's tokens look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// RFC 9068 with typed flags.
+    Flagbearer,
+    /// As Kinde's SDKs expect them.
+    Kinde,
+    /// As WorkOS's SDKs expect them.
+    WorkOs,
+}
+
+impl Profile {
+    pub const ALL: [Profile; 3] = [Self::Flagbearer, Self::Kinde, Self::WorkOs];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flagbearer => "flagbearer",
+            Self::Kinde => "kinde",
+            Self::WorkOs => "workos",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.as_str() == name)
+    }
+
+    /// Vendors' SDKs know RS256 alone.
+    pub fn accepts(self, algorithm: Algorithm) -> bool {
+        self == Self::Flagbearer || algorithm == Algorithm::Rs256
+    }
+
+    /// RFC 9068 §2.1: `at+jwt`, where RFC 7515 §4.1.9 lets `application/` stand before it; never case-sensitive.
+    pub(crate) fn accepts_type(self, token_type: Option<&str>) -> bool {
+        let is = |expected: &str| {
+            token_type.is_some_and(|found| {
+                let prefixed = found.get(..12).is_some_and(|prefix| prefix.eq_ignore_ascii_case("application/"));
+                let bare = if prefixed { &found[12..] } else { found };
+                bare.eq_ignore_ascii_case(expected)
+            })
+        };
+        match self {
+            Self::Flagbearer => is(TYPE_ACCESS_TOKEN),
+            Self::Kinde | Self::WorkOs => token_type.is_none() || is(TYPE_JWT),
+        }
+    }
+}
+
+/// What is expected of a token. `recipient` is the audience in our profile, the client id in the others.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    pub issuer: String,
+    pub profile: Profile,
+    pub recipient: String,
+    pub leeway_milliseconds: f64,
+}
+
+impl Policy {
+    /// Everything that is decided after the signature, the flags' shape excepted.
+    pub fn check(&self, token_type: Option<&str>, claims: &Payload<'_>, now: Timestamp) -> Result<()> {
+        if !self.profile.accepts_type(token_type) {
+            return Err(Error::new(
+                ErrorCode::TypeInvalid,
+                "the token's `typ` is not that of an access token of this profile",
+            ));
+        }
+        self.check_present(claims)?;
+        if claims.issuer.as_deref() != Some(&self.issuer) {
+            return Err(Error::new(ErrorCode::IssuerMismatch, format!("the token is not of the issuer `{}`", self.issuer)));
+        }
+        self.check_recipient(claims)?;
+        let now = now.milliseconds() as f64;
+        if claims.expires_at.is_none_or(|expires_at| now >= expires_at + self.leeway_milliseconds) {
+            return Err(Error::new(ErrorCode::TokenExpired, "the token has expired; refresh it"));
+        }
+        if claims.not_before.is_some_and(|not_before| now + self.leeway_milliseconds < not_before) {
+            return Err(Error::new(ErrorCode::TokenNotYetValid, "the token is not valid yet; compare the clocks"));
+        }
+        Ok(())
+    }
+
+    fn check_present(&self, claims: &Payload<'_>) -> Result<()> {
+        let ours = self.profile == Profile::Flagbearer;
+        let required = [
+            ("iss", claims.issuer.is_some()),
+            ("sub", claims.subject.as_deref().is_some_and(|subject| !subject.is_empty())),
+            ("aud", !ours || claims.audience.is_some()),
+            ("azp", self.profile != Profile::Kinde || claims.authorized_party.is_some()),
+            ("client_id", self.profile == Profile::Kinde || claims.client_id.is_some()),
+            ("exp", claims.expires_at.is_some()),
+            ("iat", claims.issued_at.is_some()),
+            ("jti", claims.token_id.is_some()),
+            // What tells a vendor profile's access token from an ID token, which never carries it.
+            ("flags_rev", ours || claims.flags_revision.is_some()),
+        ];
+        match required.iter().find(|(_, present)| !present) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::new(ErrorCode::ClaimMissing, format!("the token has no `{name}`"))),
+        }
+    }
+
+    fn check_recipient(&self, claims: &Payload<'_>) -> Result<()> {
+        let addressed = claims.audience.as_ref().is_some_and(|audience| audience.contains(&self.recipient));
+        let accepted = match self.profile {
+            Profile::Flagbearer => addressed,
+            // A token addressed to the client itself is an ID token.
+            Profile::Kinde => claims.authorized_party.as_deref() == Some(&self.recipient) && !addressed,
+            Profile::WorkOs => claims.client_id.as_deref() == Some(&self.recipient) && !addressed,
+        };
+        if accepted {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::AudienceMismatch, format!("the token is not an access token for `{}`", self.recipient)))
+    }
+}

@@ -1,0 +1,152 @@
+//! From a token to its flags. All decisions are taken in `prepare`, without cryptography; what they were is only told once
+//! the signature has been checked, so that nobody acts on the claims of a forged token.
+
+use super::compact::Compact;
+use super::payload::Payload;
+use super::policy::{DEFAULT_LEEWAY_SECONDS, MAX_LEEWAY_SECONDS, Policy};
+use super::{Algorithm, KeySet, Profile, PublicKey};
+use crate::error::{Error, ErrorCode, Result};
+use crate::flag_set::FlagSet;
+use crate::timestamp::Timestamp;
+
+/// What a verifier is given, as every language's options have it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VerifierOptions<'a> {
+    /// Equal to the tokens' `iss`, byte for byte.
+    pub issuer: &'a str,
+    /// For profile `flagbearer`: what the tokens' `aud` must contain.
+    pub audience: Option<&'a str>,
+    /// For profiles `kinde` and `workos`: the application whose tokens are accepted.
+    pub client_id: Option<&'a str>,
+    /// `flagbearer` when absent.
+    pub profile: Option<&'a str>,
+    /// Seconds, from 0 to 60; 5 when absent.
+    pub leeway: Option<f64>,
+}
+
+/// Accepts the tokens of one issuer, in one profile, for one recipient.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    policy: Policy,
+}
+
+impl Verifier {
+    /// Errors: `ConfigurationInvalid`. There is no verifier without a recipient.
+    pub fn new(options: &VerifierOptions<'_>) -> Result<Self> {
+        let invalid = |message: String| Error::new(ErrorCode::ConfigurationInvalid, message);
+        let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let profile = match options.profile {
+            None => Profile::Flagbearer,
+            Some(name) => Profile::parse(name)
+                .ok_or_else(|| invalid(format!("`{name}` is not a profile; choose `flagbearer`, `kinde` or `workos`")))?,
+        };
+        let recipient = match profile {
+            Profile::Flagbearer if options.client_id.is_some() => {
+                return Err(invalid(
+                    "a client id needs the profile `kinde` or `workos`; profile `flagbearer` takes an audience".into(),
+                ));
+            }
+            Profile::Flagbearer => given(options.audience).ok_or_else(|| invalid("an audience is required".into()))?,
+            Profile::Kinde | Profile::WorkOs if options.audience.is_some() => {
+                return Err(invalid(format!("profile `{}` takes a client id, not an audience", profile.as_str())));
+            }
+            Profile::Kinde | Profile::WorkOs => {
+                given(options.client_id).ok_or_else(|| invalid("a client id is required".into()))?
+            }
+        };
+        let leeway = options.leeway.unwrap_or(DEFAULT_LEEWAY_SECONDS);
+        if !(0.0..=MAX_LEEWAY_SECONDS).contains(&leeway) {
+            return Err(invalid(format!("the leeway is between 0 and {MAX_LEEWAY_SECONDS} seconds")));
+        }
+        let issuer = given(Some(options.issuer)).ok_or_else(|| invalid("an issuer is required".into()))?;
+        Ok(Self { policy: Policy { issuer, profile, recipient, leeway_milliseconds: leeway * 1000.0 } })
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.policy.issuer
+    }
+
+    /// Parses the token and decides everything but its signature.
+    ///
+    /// Errors: `TokenMalformed`, `AlgorithmUnsupported`. What else is wrong with it is told by [`Prepared::release`].
+    pub fn prepare<'t>(&self, token: &'t str, now: Timestamp) -> Result<Prepared<'t>> {
+        let Compact { header, signing_input, payload, signature } = Compact::parse(token)?;
+        // Parsed before the algorithm is looked at: a malformed token is malformed whatever it claims to be signed with.
+        let claims = Payload::parse(&payload)?;
+        let algorithm = header.algorithm.filter(|algorithm| self.policy.profile.accepts(*algorithm)).ok_or_else(|| {
+            Error::new(ErrorCode::AlgorithmUnsupported, "the token's `alg` is not one that this profile accepts")
+        })?;
+        let verdict = self.policy.check(header.token_type.as_deref(), &claims, now).and_then(|()| match claims.flags {
+            None => Ok(Vec::new()),
+            Some(Some(entries)) => Ok(entries),
+            Some(None) => Err(crate::claim::malformed()),
+        });
+        let organization = claims.organization.map(|organization| organization.as_ref().into());
+        let flags_revision = claims.flags_revision;
+        let outcome = verdict.map(|entries| FlagSet::assemble(entries, organization, flags_revision, payload));
+        Ok(Prepared { algorithm, key_id: header.key_id, signing_input, signature, outcome })
+    }
+
+    /// The flags of a token, or the first of its faults in the order of precedence.
+    ///
+    /// Errors: `TokenMalformed` `AlgorithmUnsupported` `KeyUnknown` `SignatureInvalid` `TypeInvalid` `ClaimMissing`
+    /// `IssuerMismatch` `AudienceMismatch` `TokenExpired` `TokenNotYetValid` `FlagsMalformed`.
+    #[cfg(feature = "crypto")]
+    pub fn verify(&self, token: &str, keys: &KeySet, now: Timestamp) -> Result<FlagSet> {
+        let prepared = self.prepare(token, now)?;
+        let key = prepared.key(keys)?;
+        key.verify(prepared.signing_input(), prepared.signature())?;
+        prepared.release()
+    }
+}
+
+/// A token that awaits the check of its signature.
+#[derive(Debug)]
+#[must_use]
+pub struct Prepared<'t> {
+    algorithm: Algorithm,
+    key_id: Option<String>,
+    signing_input: &'t [u8],
+    signature: Vec<u8>,
+    outcome: Result<FlagSet>,
+}
+
+impl Prepared<'_> {
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// `kid`, at most 128 bytes. A key into the issuer's set and nothing else.
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// What the signature is over.
+    pub fn signing_input(&self) -> &[u8] {
+        self.signing_input
+    }
+
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// The issuer's key that must have signed the token.
+    ///
+    /// Errors: `KeyUnknown`, also without `kid`; `AlgorithmUnsupported` when that key is for another algorithm.
+    pub fn key<'k>(&self, keys: &'k KeySet) -> Result<&'k PublicKey> {
+        let key = self.key_id.as_deref().and_then(|key_id| keys.get(key_id));
+        let key = key.ok_or_else(|| Error::new(ErrorCode::KeyUnknown, "the token's `kid` is none of the issuer's keys"))?;
+        if key.algorithm() != self.algorithm {
+            return Err(Error::new(
+                ErrorCode::AlgorithmUnsupported,
+                format!("the token's key is for `{}` alone", key.algorithm()),
+            ));
+        }
+        Ok(key)
+    }
+
+    /// The flags, for a caller who has checked [`Prepared::signature`] with [`Prepared::key`], and nobody else.
+    pub fn release(self) -> Result<FlagSet> {
+        self.outcome
+    }
+}
