@@ -96,6 +96,10 @@ codes! {
         ConditionInvalid = "CONDITION_INVALID",
         AttributeInvalid = "ATTRIBUTE_INVALID",
         SegmentUnknown = "SEGMENT_UNKNOWN",
+        /// More of something than one document may hold.
+        LimitExceeded = "LIMIT_EXCEEDED",
+        /// A shortcut that would drop rules it cannot express.
+        SettingHasRules = "SETTING_HAS_RULES",
     }
     Token {
         TokenMalformed = "TOKEN_MALFORMED",

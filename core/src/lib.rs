@@ -4,11 +4,22 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod attributes;
+pub mod audience;
 pub mod claim;
+pub mod condition;
 pub mod document;
+pub mod effect;
 pub mod error;
+pub mod evaluation;
 pub mod flag;
 pub mod flag_set;
 mod members;
+pub mod rollout;
+pub mod ruleset;
+pub mod schedule;
+pub mod segment;
+pub mod setting;
+pub mod subject;
 pub mod timestamp;
 pub mod token;

@@ -1,0 +1,552 @@
+//! Evaluation: which value a flag has for one user, in one organization, in one environment, at one instant, and why.
+//! Pure and total. Explaining is the same walk with somebody writing along: [`Tracer`] is compiled away otherwise.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use crate::attributes::Attributes;
+use crate::flag::{Flag, FlagValue};
+use crate::rollout::{Percentage, Rollout, Variant};
+use crate::ruleset::{CompiledFlag, Listed, Members, Ruleset};
+use crate::setting::{Override, Rule, Serve};
+use crate::subject::SubjectKind;
+use crate::timestamp::Timestamp;
+
+/// Who is asking. Without a user it is a machine's context; without an organization, a user outside of any.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Context<'a> {
+    pub user: Option<Subject<'a>>,
+    pub organization: Option<Subject<'a>>,
+}
+
+/// A user or an organization, and what is known about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub id: &'a str,
+    pub attributes: &'a Attributes,
+}
+
+/// The overrides of the context's user and of its organization in this environment, by flag id. Those of flags that the
+/// ruleset does not have are ignored; of two for one flag the first counts.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    pub user: Vec<(Arc<str>, Override)>,
+    pub organization: Vec<(Arc<str>, Override)>,
+}
+
+/// Which level decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    Disabled,
+    UserOverride,
+    OrganizationOverride,
+    TargetingMatch,
+    /// A rule matched, and its split chose the value.
+    Split,
+    Environment,
+    Default,
+}
+
+/// What a flag is for this context, and which level decided it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluation<'a> {
+    pub flag: &'a Flag,
+    pub value: &'a FlagValue,
+    pub reason: Reason,
+    /// The place of the rule that decided, counted from 0.
+    pub rule: Option<usize>,
+    /// The name of the variant that the rule's split chose.
+    pub variant: Option<&'a str>,
+}
+
+/// An evaluation with every level's part in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation<'a> {
+    #[serde(flatten)]
+    pub evaluation: Evaluation<'a>,
+    pub trace: Vec<TraceStep<'a>>,
+}
+
+/// A place where a value may come from, in the order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Disabled,
+    User,
+    Organization,
+    Rule,
+    Environment,
+    Default,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "disabled",
+            Self::User => "user",
+            Self::Organization => "organization",
+            Self::Rule => "rule",
+            Self::Environment => "environment",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// One level's part in an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TraceStep<'a> {
+    pub level: Level,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<usize>,
+    /// What this level would serve this context, where it has something.
+    pub value: Option<&'a FlagValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<&'a str>,
+    pub won: bool,
+    /// For people; the wording may change.
+    pub why: String,
+}
+
+impl Serialize for Evaluation<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = 3 + usize::from(self.rule.is_some()) + usize::from(self.variant.is_some());
+        let mut object = serializer.serialize_struct("Evaluation", fields)?;
+        object.serialize_field("type", &self.flag.flag_type)?;
+        object.serialize_field("value", self.value)?;
+        object.serialize_field("reason", &self.reason)?;
+        if let Some(rule) = self.rule {
+            object.serialize_field("rule", &rule)?;
+        }
+        if let Some(variant) = self.variant {
+            object.serialize_field("variant", variant)?;
+        }
+        object.end()
+    }
+}
+
+impl Ruleset {
+    /// Evaluates one flag; `None` where the environment has no flag of this key.
+    pub fn evaluate<'a>(
+        &'a self,
+        key: &str,
+        overrides: &'a Overrides,
+        context: &Context<'_>,
+        now: Timestamp,
+    ) -> Option<Evaluation<'a>> {
+        let compiled = self.flag(key)?;
+        let [user, organization] = overrides.of(compiled);
+        Some(Asking::new(self, context, now).decide(compiled, user, organization, &mut Untraced))
+    }
+
+    /// Evaluates every flag, in the order of their keys, into `out`, whose former contents go. Nothing is allocated per
+    /// flag beyond the room in `out`.
+    pub fn evaluate_all<'a>(
+        &'a self,
+        overrides: &'a Overrides,
+        context: &Context<'_>,
+        now: Timestamp,
+        out: &mut Vec<Evaluation<'a>>,
+    ) {
+        let mut asking = Asking::new(self, context, now);
+        let mut user = Placed::new(self, &overrides.user);
+        let mut organization = Placed::new(self, &overrides.organization);
+        out.clear();
+        out.reserve(self.flags.len());
+        for (number, compiled) in (0..).zip(&self.flags) {
+            let (user, organization) = (user.take(number), organization.take(number));
+            out.push(asking.decide(compiled, user, organization, &mut Untraced));
+        }
+    }
+
+    /// Evaluates one flag and says what became of every level.
+    pub fn explain<'a>(
+        &'a self,
+        key: &str,
+        overrides: &'a Overrides,
+        context: &Context<'_>,
+        now: Timestamp,
+    ) -> Option<Explanation<'a>> {
+        let compiled = self.flag(key)?;
+        Some(Asking::new(self, context, now).explain(compiled, overrides.of(compiled)))
+    }
+
+    /// Evaluates every flag, in the order of their keys, and says what became of every level.
+    pub fn explain_all<'a>(
+        &'a self,
+        overrides: &'a Overrides,
+        context: &Context<'_>,
+        now: Timestamp,
+    ) -> Vec<Explanation<'a>> {
+        let mut asking = Asking::new(self, context, now);
+        self.flags.iter().map(|compiled| asking.explain(compiled, overrides.of(compiled))).collect()
+    }
+}
+
+impl Overrides {
+    /// The user's and the organization's for this flag.
+    fn of(&self, compiled: &CompiledFlag) -> [Option<&Override>; 2] {
+        [&self.user, &self.organization].map(|rows| rows.iter().find(|(id, _)| *id == compiled.flag.id).map(|(_, row)| row))
+    }
+}
+
+/// One level's overrides in the order of the ruleset's flags, to be walked along with them.
+struct Placed<'a> {
+    rows: Vec<(u32, &'a Override)>,
+    next: usize,
+}
+
+impl<'a> Placed<'a> {
+    fn new(ruleset: &Ruleset, rows: &'a [(Arc<str>, Override)]) -> Self {
+        let mut rows: Vec<_> = rows.iter().filter_map(|(id, row)| Some((ruleset.flag_number(id)?, row))).collect();
+        rows.sort_by_key(|(number, _)| *number);
+        rows.dedup_by_key(|(number, _)| *number);
+        Self { rows, next: 0 }
+    }
+
+    fn take(&mut self, number: u32) -> Option<&'a Override> {
+        let (_, row) = self.rows.get(self.next).filter(|(next, _)| *next == number)?;
+        self.next += 1;
+        Some(row)
+    }
+}
+
+/// One context at one instant, with what was found out about it so far.
+struct Asking<'r, 'c> {
+    ruleset: &'r Ruleset,
+    user: Option<Known<'c>>,
+    organization: Option<Known<'c>>,
+    /// Whether the context is in each segment, once somebody asked.
+    segments: Vec<Option<bool>>,
+    now: Timestamp,
+}
+
+#[derive(Clone, Copy)]
+struct Known<'c> {
+    subject: Subject<'c>,
+    /// `None` where no list names it.
+    number: Option<u32>,
+}
+
+/// Who writes along.
+trait Tracer<'r> {
+    /// Whether levels below the winner are looked at as well.
+    const TRACING: bool;
+    fn step(&mut self, step: impl FnOnce() -> TraceStep<'r>);
+}
+
+struct Untraced;
+
+impl<'r> Tracer<'r> for Untraced {
+    const TRACING: bool = false;
+    fn step(&mut self, _: impl FnOnce() -> TraceStep<'r>) {}
+}
+
+impl<'r> Tracer<'r> for Vec<TraceStep<'r>> {
+    const TRACING: bool = true;
+    fn step(&mut self, step: impl FnOnce() -> TraceStep<'r>) {
+        self.push(step());
+    }
+}
+
+/// What a level would serve.
+struct Candidate<'r> {
+    level: Level,
+    reason: Reason,
+    rule: Option<usize>,
+    value: Option<&'r FlagValue>,
+    variant: Option<&'r str>,
+}
+
+impl<'r> Candidate<'r> {
+    fn new(level: Level, reason: Reason, value: Option<&'r FlagValue>) -> Self {
+        Self { level, reason, rule: None, value, variant: None }
+    }
+}
+
+/// The levels of one flag, standing one after the other: the first that holds wins.
+struct Contest<'r, 't, T> {
+    flag: &'r Flag,
+    winner: Option<(Level, Evaluation<'r>)>,
+    tracer: &'t mut T,
+}
+
+impl<'r, T: Tracer<'r>> Contest<'r, '_, T> {
+    /// `Ok` with why the level holds, `Err` with why it does not. Answers the evaluation once nobody needs to hear more.
+    #[inline]
+    fn stand(&mut self, candidate: Candidate<'r>, holds: Result<Why<'r, '_>, Why<'r, '_>>) -> Option<Evaluation<'r>> {
+        let Candidate { level, reason, rule, value, variant } = candidate;
+        let before = self.winner.as_ref().map(|(level, _)| *level);
+        let won = holds.is_ok() && before.is_none();
+        if let (true, Some(value)) = (won, value) {
+            self.winner = Some((level, Evaluation { flag: self.flag, value, reason, rule, variant }));
+        }
+        self.tracer.step(|| {
+            let why = match (holds, before) {
+                (Ok(why), Some(before)) => format!("{why}, but the level `{before}` decided before"),
+                (Ok(why) | Err(why), _) => why.to_string(),
+            };
+            TraceStep { level, rule, value, variant, won, why }
+        });
+        if T::TRACING { None } else { self.winner.map(|(_, evaluation)| evaluation) }
+    }
+}
+
+impl<'r, 'c> Asking<'r, 'c> {
+    fn new(ruleset: &'r Ruleset, context: &Context<'c>, now: Timestamp) -> Self {
+        let known = |kind, subject: Option<Subject<'c>>| {
+            subject.map(|subject| Known { subject, number: ruleset.subject_number(kind, subject.id) })
+        };
+        Self {
+            ruleset,
+            user: known(SubjectKind::User, context.user),
+            organization: known(SubjectKind::Organization, context.organization),
+            segments: vec![None; ruleset.segments.len()],
+            now,
+        }
+    }
+
+    fn explain(&mut self, compiled: &'r CompiledFlag, [user, organization]: [Option<&'r Override>; 2]) -> Explanation<'r> {
+        let mut trace = Vec::with_capacity(5 + compiled.members.len());
+        let evaluation = self.decide(compiled, user, organization, &mut trace);
+        Explanation { evaluation, trace }
+    }
+
+    fn decide<T: Tracer<'r>>(
+        &mut self,
+        compiled: &'r CompiledFlag,
+        user: Option<&'r Override>,
+        organization: Option<&'r Override>,
+        tracer: &mut T,
+    ) -> Evaluation<'r> {
+        let CompiledFlag { flag, setting, members, .. } = compiled;
+        let mut contest = Contest { flag, winner: None, tracer };
+
+        let off = Candidate::new(Level::Disabled, Reason::Disabled, Some(flag.off_value()));
+        let disabled = if setting.enabled { Err(Why::Enabled) } else { Ok(Why::Disabled) };
+        if let Some(decided) = contest.stand(off, disabled) {
+            return decided;
+        }
+        for (level, reason, kind, row) in [
+            (Level::User, Reason::UserOverride, SubjectKind::User, user),
+            (Level::Organization, Reason::OrganizationOverride, SubjectKind::Organization, organization),
+        ] {
+            let candidate = Candidate::new(level, reason, row.map(|row| &row.value));
+            if let Some(decided) = contest.stand(candidate, self.overridden(kind, row)) {
+                return decided;
+            }
+        }
+        for (place, (rule, members)) in setting.rules.iter().zip(members).enumerate() {
+            let mut holds = self.matches(compiled, rule, members);
+            let mut candidate = Candidate::new(Level::Rule, Reason::TargetingMatch, None);
+            candidate.rule = Some(place);
+            if T::TRACING || holds.is_ok() {
+                match self.serve(compiled, &rule.serve) {
+                    Ok((value, None)) => candidate.value = Some(value),
+                    Ok((value, Some(variant))) => {
+                        candidate.reason = Reason::Split;
+                        candidate.value = Some(value);
+                        candidate.variant = Some(&variant.name);
+                    }
+                    Err(why) => holds = holds.and(Err(why)),
+                }
+            }
+            if let Some(decided) = contest.stand(candidate, holds) {
+                return decided;
+            }
+        }
+        let environment = Candidate::new(Level::Environment, Reason::Environment, setting.value.as_ref());
+        let set = if setting.value.is_some() { Ok(Why::Set) } else { Err(Why::NotSet) };
+        if let Some(decided) = contest.stand(environment, set) {
+            return decided;
+        }
+        let value = &flag.default_value;
+        contest.stand(Candidate::new(Level::Default, Reason::Default, Some(value)), Ok(Why::Default));
+        let fallback = Evaluation { flag, value, reason: Reason::Default, rule: None, variant: None };
+        contest.winner.map_or(fallback, |(_, evaluation)| evaluation)
+    }
+
+    fn known(&self, kind: SubjectKind) -> Result<Known<'c>, Why<'r, 'c>> {
+        match kind {
+            SubjectKind::User => self.user,
+            SubjectKind::Organization => self.organization,
+        }
+        .ok_or(Why::NoSubject(kind))
+    }
+
+    fn overridden(&self, kind: SubjectKind, row: Option<&'r Override>) -> Result<Why<'r, 'c>, Why<'r, 'c>> {
+        let id = self.known(kind)?.subject.id;
+        let row = row.ok_or(Why::NoOverride(id))?;
+        match row.expires_at {
+            Some(expired) if !row.holds(self.now) => Err(Why::Expired(id, expired)),
+            _ => Ok(Why::Overridden(id, row.note.as_deref())),
+        }
+    }
+
+    /// Whether the rule's schedule is open, its audience holds the context and its rollout includes it.
+    fn matches(
+        &mut self,
+        compiled: &CompiledFlag,
+        rule: &'r Rule,
+        members: &'r Members,
+    ) -> Result<Why<'r, 'c>, Why<'r, 'c>> {
+        if let Some(schedule) = &rule.schedule {
+            match (schedule.from, schedule.until) {
+                (Some(from), _) if self.now < from => return Err(Why::Opens(from)),
+                (_, Some(until)) if self.now >= until => return Err(Why::Closed(until)),
+                _ => {}
+            }
+        }
+        let member = self.member(members)?;
+        let share = match &rule.rollout {
+            None => None,
+            Some(Rollout { by, percentage }) => {
+                let step = rule.schedule.as_ref().and_then(|schedule| schedule.step(self.now));
+                let percentage = step.map_or(*percentage, |step| step.percentage);
+                let bucket = compiled.rollout.bucket(self.known(*by)?.subject.id);
+                let share = Share { by: *by, bucket, percentage };
+                if bucket >= percentage.thousandths() {
+                    return Err(Why::NotReached(share));
+                }
+                Some(share)
+            }
+        };
+        Ok(Why::Matches(member, share))
+    }
+
+    fn member(&mut self, members: &'r Members) -> Result<Member<'r, 'c>, Why<'r, 'c>> {
+        let (listed, segments) = match members {
+            Members::None => return Err(Why::ForNobody),
+            Members::All => return Ok(Member::Everybody),
+            Members::Some { listed, segments } => (listed, segments),
+        };
+        if let Some((kind, id)) = self.listed(listed) {
+            return Ok(Member::Listed(kind, id));
+        }
+        match segments.iter().find(|place| self.in_segment(**place as usize)) {
+            Some(place) => {
+                Ok(Member::Segment(self.ruleset.segments.get(*place as usize).map_or("", |one| one.key.as_str())))
+            }
+            None => Err(Why::NotInAudience),
+        }
+    }
+
+    fn listed(&self, listed: &Listed) -> Option<(SubjectKind, &'c str)> {
+        [(SubjectKind::User, self.user), (SubjectKind::Organization, self.organization)].into_iter().find_map(
+            |(kind, known)| {
+                let known = known.filter(|known| listed.contains(kind, known.number))?;
+                Some((kind, known.subject.id))
+            },
+        )
+    }
+
+    fn in_segment(&mut self, place: usize) -> bool {
+        let (Some(segment), Some(answer)) = (self.ruleset.segments.get(place), self.segments.get(place)) else {
+            return false;
+        };
+        if let Some(answer) = answer {
+            return *answer;
+        }
+        let attributes = |known: Option<Known<'c>>| known.map(|known| known.subject.attributes);
+        let answer = self.listed(&segment.members).is_some()
+            || segment
+                .condition
+                .as_ref()
+                .is_some_and(|condition| condition.holds(attributes(self.user), attributes(self.organization)));
+        if let Some(slot) = self.segments.get_mut(place) {
+            *slot = Some(answer);
+        }
+        answer
+    }
+
+    fn serve(&self, compiled: &CompiledFlag, serve: &'r Serve) -> Result<(&'r FlagValue, Option<&'r Variant>), Why<'r, 'c>> {
+        match serve {
+            Serve::Value(value) => Ok((value, None)),
+            Serve::Split(split) => {
+                let bucket = compiled.split.bucket(self.known(split.by)?.subject.id);
+                // A parsed split has a variant for every bucket.
+                split.variant(bucket).map(|variant| (&variant.value, Some(variant))).ok_or(Why::ForNobody)
+            }
+        }
+    }
+}
+
+/// Why a level holds or does not; turned into words only when somebody listens.
+#[derive(Clone, Copy)]
+enum Why<'r, 'c> {
+    Enabled,
+    Disabled,
+    NoSubject(SubjectKind),
+    NoOverride(&'c str),
+    Expired(&'c str, Timestamp),
+    Overridden(&'c str, Option<&'r str>),
+    Opens(Timestamp),
+    Closed(Timestamp),
+    ForNobody,
+    NotInAudience,
+    NotReached(Share),
+    Matches(Member<'r, 'c>, Option<Share>),
+    Set,
+    NotSet,
+    Default,
+}
+
+/// By what a context belongs to an audience.
+#[derive(Clone, Copy)]
+enum Member<'r, 'c> {
+    Everybody,
+    Listed(SubjectKind, &'c str),
+    Segment(&'r str),
+}
+
+/// A bucket beside the percentage it is compared with.
+#[derive(Clone, Copy)]
+struct Share {
+    by: SubjectKind,
+    bucket: u32,
+    percentage: Percentage,
+}
+
+impl fmt::Display for Why<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enabled => f.write_str("the flag is enabled in this environment"),
+            Self::Disabled => f.write_str("the flag is disabled in this environment"),
+            Self::NoSubject(kind) => write!(f, "the context has no {kind}"),
+            Self::NoOverride(id) => write!(f, "no override for `{id}`"),
+            Self::Expired(id, at) => write!(f, "the override for `{id}` expired at {at}"),
+            Self::Overridden(id, None) => write!(f, "an override for `{id}`"),
+            Self::Overridden(id, Some(note)) => write!(f, "an override for `{id}`: `{note}`"),
+            Self::Opens(at) => write!(f, "the schedule opens at {at}"),
+            Self::Closed(at) => write!(f, "the schedule closed at {at}"),
+            Self::ForNobody => f.write_str("the rule is for nobody"),
+            Self::NotInAudience => f.write_str("the context is not in the audience"),
+            Self::NotReached(share) => write!(f, "the rollout has not reached {share}"),
+            Self::Matches(member, None) => member.fmt(f),
+            Self::Matches(member, Some(share)) => write!(f, "{member}, and the rollout has reached {share}"),
+            Self::Set => f.write_str("the value of this environment"),
+            Self::NotSet => f.write_str("this environment sets no value"),
+            Self::Default => f.write_str("the default value of the flag"),
+        }
+    }
+}
+
+impl fmt::Display for Member<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everybody => f.write_str("the rule is for everybody"),
+            Self::Listed(kind, id) => write!(f, "the {kind} `{id}` is listed"),
+            Self::Segment(key) => write!(f, "the context is in the segment `{key}`"),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { by, bucket, percentage } = self;
+        write!(f, "the {by}, whose bucket is {bucket} of 100000: it reaches {percentage}")
+    }
+}
