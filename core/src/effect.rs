@@ -152,7 +152,7 @@ impl<'a> Change<'a> {
     ///
     /// A context is newly covered when a level after the change has a value for it that none had before. What the change
     /// leaves disabled or not open yet counts as covered, and is then held out by just that.
-    pub fn holdouts(&self, now: Timestamp, candidates: impl IntoIterator<Item = StandingOverride<'a>>) -> Vec<Holdout> {
+    pub fn holdouts<'c>(&self, now: Timestamp, candidates: impl IntoIterator<Item = StandingOverride<'c>>) -> Vec<Holdout> {
         if self.effect(now) == Effect::Narrowed {
             return Vec::new();
         }

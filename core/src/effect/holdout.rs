@@ -79,10 +79,10 @@ struct Covered<'a> {
 const BEFORE: usize = 0;
 const AFTER: usize = 1;
 
-pub(super) fn find<'a>(
-    change: &Change<'a>,
+pub(super) fn find<'c>(
+    change: &Change<'_>,
     now: Timestamp,
-    candidates: impl IntoIterator<Item = StandingOverride<'a>>,
+    candidates: impl IntoIterator<Item = StandingOverride<'c>>,
 ) -> Vec<Holdout> {
     let mut found = Found::default();
     let mut space = Space::new(change);
