@@ -1,4 +1,11 @@
-//! How a change alters who is served what, decided over every context there could be, never over today's subjects.
+//! How a change alters who is served what, decided over every context there could be, never over today's subjects: an
+//! answer stays true for whoever comes tomorrow. See [`space`] for why looking at finitely many contexts is enough.
+
+mod audiences;
+mod holdout;
+mod space;
+
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
@@ -8,6 +15,9 @@ use crate::segment::Segment;
 use crate::setting::{Override, Setting};
 use crate::subject::SubjectKind;
 use crate::timestamp::Timestamp;
+
+pub use holdout::{Holdout, HoldoutLevel, StandingOverride};
+use space::{Served, Space};
 
 /// How a change alters who is served what, now and at every later instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
@@ -60,51 +70,6 @@ pub struct State<'a> {
 pub struct OverrideValues<'a> {
     pub user: &'a [FlagValue],
     pub organization: &'a [FlagValue],
-}
-
-/// An override that stands while the change is made, as a candidate for a holdout.
-#[derive(Debug, Clone, Copy)]
-pub struct StandingOverride<'a> {
-    pub level: SubjectKind,
-    pub subject: &'a str,
-    pub row: &'a Override,
-}
-
-/// What keeps a newly covered context from its new value.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Holdout {
-    pub level: HoldoutLevel,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub organization: Option<String>,
-    /// The place of the rule that comes first, or whose schedule is closed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<usize>,
-    /// What is served instead; `None` where that depends on the context.
-    pub value: Option<FlagValue>,
-    /// The override's note, or the rule's description.
-    pub note: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub opens_at: Option<Timestamp>,
-    /// For people; the wording may change.
-    pub why: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HoldoutLevel {
-    Disabled,
-    User,
-    Organization,
-    /// An earlier rule with another value.
-    Rule,
-    /// The rule is not open yet, or its rollout reaches further only later.
-    Schedule,
-    /// The environment's value, before a default that changed.
-    Environment,
 }
 
 /// One change to one flag in one environment.
@@ -166,13 +131,82 @@ impl<'a> Change<'a> {
     }
 
     /// How the change alters who is served what, from `now` on.
-    pub fn effect(&self, _now: Timestamp) -> Effect {
-        Effect::Mixed
+    pub fn effect(&self, now: Timestamp) -> Effect {
+        let mut space = Space::new(self);
+        let mut verdict = Verdict::default();
+        for instant in self.instants(now) {
+            space.stand_at(instant, false);
+            let seen_all = space.explore(&mut |space| {
+                verdict.see(space.served(0)?, space.served(1)?);
+                Ok(if verdict.effect() == Effect::Mixed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            });
+            if !seen_all {
+                return Effect::Mixed;
+            }
+        }
+        verdict.effect()
     }
 
-    /// What keeps newly covered contexts from their new value, with those of the `candidates` that do. Empty for a
-    /// narrowing.
-    pub fn holdouts(&self, _now: Timestamp, _candidates: impl IntoIterator<Item = StandingOverride<'a>>) -> Vec<Holdout> {
-        Vec::new()
+    /// What keeps newly covered contexts from their new value, with those of the `candidates` that do; `candidates` are
+    /// overrides that stand while the change is made. Empty for a narrowing.
+    ///
+    /// A context is newly covered when a level after the change has a value for it that none had before. What the change
+    /// leaves disabled or not open yet counts as covered, and is then held out by just that.
+    pub fn holdouts<'c>(&self, now: Timestamp, candidates: impl IntoIterator<Item = StandingOverride<'c>>) -> Vec<Holdout> {
+        if self.effect(now) == Effect::Narrowed {
+            return Vec::new();
+        }
+        holdout::find(self, now, candidates)
+    }
+
+    /// Now, and every later instant at which one of the sides changes by itself. In between nothing does.
+    fn instants(&self, now: Timestamp) -> Vec<Timestamp> {
+        let settings = [self.before.setting, self.after.setting];
+        let schedules = settings.into_iter().flat_map(|setting| &setting.rules).filter_map(|rule| rule.schedule.as_ref());
+        let mut instants: Vec<Timestamp> = schedules.flat_map(|schedule| schedule.instants()).collect();
+        if let Edit::Override { before, after, .. } = self.edit {
+            instants.extend([before, after].into_iter().flatten().filter_map(|row| row.expires_at));
+        }
+        instants.retain(|instant| *instant > now);
+        instants.push(now);
+        instants.sort();
+        instants.dedup();
+        instants
+    }
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct Verdict {
+    changed: bool,
+    not_widened: bool,
+    not_narrowed: bool,
+}
+
+impl Verdict {
+    fn see(&mut self, before: Served<'_>, after: Served<'_>) {
+        if before.value == after.value {
+            return;
+        }
+        self.changed = true;
+        match (before.value, after.value) {
+            (Some(FlagValue::Boolean(_)), Some(FlagValue::Boolean(gained))) => {
+                self.not_narrowed |= gained;
+                self.not_widened |= !gained;
+            }
+            _ => {
+                self.not_widened |= before.by_rule;
+                self.not_narrowed |= after.by_rule;
+            }
+        }
+    }
+
+    fn effect(&self) -> Effect {
+        match (self.changed, self.not_widened, self.not_narrowed) {
+            (false, _, _) => Effect::Unchanged,
+            (true, false, _) => Effect::Widened,
+            (true, true, false) => Effect::Narrowed,
+            (true, true, true) => Effect::Mixed,
+        }
     }
 }

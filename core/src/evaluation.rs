@@ -401,11 +401,8 @@ impl<'r, 'c> Asking<'r, 'c> {
             }
         }
         let member = self.member(members)?;
-        let share = match &rule.rollout {
-            None => None,
-            Some(Rollout { by, percentage }) => {
-                let step = rule.schedule.as_ref().and_then(|schedule| schedule.step(self.now));
-                let percentage = step.map_or(*percentage, |step| step.percentage);
+        let share = match (&rule.rollout, rule.percentage(self.now)) {
+            (Some(Rollout { by, .. }), Some(percentage)) => {
                 let bucket = compiled.rollout.bucket(self.known(*by)?.subject.id);
                 let share = Share { by: *by, bucket, percentage };
                 if bucket >= percentage.thousandths() {
@@ -413,6 +410,7 @@ impl<'r, 'c> Asking<'r, 'c> {
                 }
                 Some(share)
             }
+            _ => None,
         };
         Ok(Why::Matches(member, share))
     }

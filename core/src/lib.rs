@@ -9,6 +9,7 @@ pub mod audience;
 pub mod claim;
 pub mod condition;
 pub mod document;
+pub mod door;
 pub mod effect;
 pub mod error;
 pub mod evaluation;

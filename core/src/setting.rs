@@ -8,7 +8,7 @@ use crate::audience::{Audience, Targets};
 use crate::document::Node;
 use crate::error::{Error, ErrorCode, Result};
 use crate::flag::{Flag, FlagType, FlagValue};
-use crate::rollout::{Rollout, Split};
+use crate::rollout::{Percentage, Rollout, Split};
 use crate::schedule::Schedule;
 use crate::segment::SegmentKey;
 use crate::subject::{SubjectId, SubjectKind};
@@ -80,6 +80,17 @@ impl Setting {
     /// Every segment that a rule names; one named by several rules comes several times.
     pub fn segments(&self) -> impl Iterator<Item = &SegmentKey> {
         self.rules.iter().flat_map(|rule| rule.audience.segments())
+    }
+
+    /// Refuses a setting that names a segment that is not `known` (`SEGMENT_UNKNOWN`).
+    pub fn check_segments(&self, known: impl Fn(&SegmentKey) -> bool) -> Result<()> {
+        for (place, rule) in self.rules.iter().enumerate() {
+            if let Some(key) = rule.audience.segments().iter().find(|key| !known(key)) {
+                let pointer = format!("/rules/{place}/audience/segments");
+                return Err(Error::at(ErrorCode::SegmentUnknown, pointer, format!("there is no segment `{key}`")));
+            }
+        }
+        Ok(())
     }
 
     /// Every value that the setting itself may serve while enabled: the environment's and the rules'.
@@ -175,6 +186,12 @@ impl Rule {
         let schedule = members.optional("schedule").map(|node| Schedule::parse(&node, rollout.is_some())).transpose()?;
         members.finish()?;
         Ok(Self { description, audience, rollout, serve, schedule: schedule.flatten() })
+    }
+
+    /// How far the rollout reaches at this instant; `None` without a rollout.
+    pub fn percentage(&self, now: Timestamp) -> Option<Percentage> {
+        let step = self.schedule.as_ref().and_then(|schedule| schedule.step(now));
+        self.rollout.as_ref().map(|rollout| step.map_or(rollout.percentage, |step| step.percentage))
     }
 
     /// Whether None / Some / All says all of it.
