@@ -10,5 +10,6 @@ pub mod error;
 pub mod flag;
 pub mod flag_set;
 mod members;
+pub mod reader;
 pub mod timestamp;
 pub mod token;
