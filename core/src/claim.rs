@@ -21,6 +21,15 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// `typed` or `keys`.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "typed" => Some(Self::Typed),
+            "keys" => Some(Self::Keys),
+            _ => None,
+        }
+    }
+
     /// Appends the claim's value. `flags` come sorted by key and without repetition; the same flags give the same bytes.
     pub fn encode<'f>(self, flags: impl IntoIterator<Item = (&'f FlagKey, &'f FlagValue)>, out: &mut String) {
         let (open, close) = match self {

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::claim::{Carried, Entry, decode, write_string};
 use crate::error::{ErrorCode, Result};
 use crate::flag::{CanonicalJson, FlagType, FlagValue};
+use crate::token::Payload;
 
 /// A verified token's flags. Immutable: a refreshed token is another set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,14 @@ impl FlagSet {
     /// Errors: `FlagsMalformed`, `TokenMalformed`.
     pub fn of_claim(feature_flags: &str) -> Result<Self> {
         Ok(Self::assemble(decode(feature_flags)?, None, None, format!(r#"{{"feature_flags":{feature_flags}}}"#)))
+    }
+
+    /// The set that a token with these claims carries. As with [`FlagSet::of_claim`] nothing is checked but their form: it is
+    /// for texts that [`FlagSet::claims`] gave out before.
+    ///
+    /// Errors: `FlagsMalformed`, `TokenMalformed`.
+    pub fn of_claims(claims: &str) -> Result<Self> {
+        Payload::parse(claims)?.into_flags(claims)
     }
 
     pub(crate) fn assemble(

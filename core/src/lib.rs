@@ -22,5 +22,6 @@ pub mod schedule;
 pub mod segment;
 pub mod setting;
 pub mod subject;
+pub mod reader;
 pub mod timestamp;
 pub mod token;

@@ -17,6 +17,7 @@ pub use compact::MAX_TOKEN_BYTES;
 pub use jwks::{KeySet, PublicKey};
 #[cfg(feature = "crypto")]
 pub use keys::{Signer, SigningKey};
+pub(crate) use payload::Payload;
 pub use policy::{DEFAULT_LEEWAY_SECONDS, MAX_LEEWAY_SECONDS, Profile};
 pub use verifier::{Prepared, Verifier, VerifierOptions};
 

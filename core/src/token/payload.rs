@@ -7,9 +7,10 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::claim::{Entry, Flags, read_integer};
+use crate::claim::{Entry, Flags, malformed, read_integer};
 use crate::error::{Error, ErrorCode, Result};
 use crate::flag::MAX_INTEGER;
+use crate::flag_set::FlagSet;
 use crate::members::{Names, Text, Walk};
 
 type Member<'t> = Option<Cow<'t, str>>;
@@ -41,6 +42,20 @@ impl<'t> Payload<'t> {
             .deserialize(&mut deserializer)
             .and_then(|payload| deserializer.end().map(|()| payload))
             .map_err(|error| Error::new(ErrorCode::TokenMalformed, format!("the token's claims cannot be read: {error}")))
+    }
+}
+
+impl Payload<'_> {
+    /// The flags, whose shape is the last thing that is decided. `claims` is the text that was parsed.
+    ///
+    /// Errors: `FlagsMalformed`.
+    pub fn into_flags(self, claims: &str) -> Result<FlagSet> {
+        let entries = match self.flags {
+            None => Vec::new(),
+            Some(flags) => flags.ok_or_else(malformed)?,
+        };
+        let organization = self.organization.map(|organization| organization.as_ref().into());
+        Ok(FlagSet::assemble(entries, organization, self.flags_revision, claims.into()))
     }
 }
 

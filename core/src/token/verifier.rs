@@ -76,14 +76,8 @@ impl Verifier {
         let algorithm = header.algorithm.filter(|algorithm| self.policy.profile.accepts(*algorithm)).ok_or_else(|| {
             Error::new(ErrorCode::AlgorithmUnsupported, "the token's `alg` is not one that this profile accepts")
         })?;
-        let verdict = self.policy.check(header.token_type.as_deref(), &claims, now).and_then(|()| match claims.flags {
-            None => Ok(Vec::new()),
-            Some(Some(entries)) => Ok(entries),
-            Some(None) => Err(crate::claim::malformed()),
-        });
-        let organization = claims.organization.map(|organization| organization.as_ref().into());
-        let flags_revision = claims.flags_revision;
-        let outcome = verdict.map(|entries| FlagSet::assemble(entries, organization, flags_revision, payload));
+        let outcome = self.policy.check(header.token_type.as_deref(), &claims, now);
+        let outcome = outcome.and_then(|()| claims.into_flags(&payload));
         Ok(Prepared { algorithm, key_id: header.key_id, signing_input, signature, outcome })
     }
 

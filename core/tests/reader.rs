@@ -1,0 +1,324 @@
+//! The key cache, driven as a host would drive it: with answers late, lost, wrong and in any order.
+
+use flagbearer::error::ErrorCode;
+use flagbearer::reader::{Fetch, KeySource, MAX_BODY_BYTES, Poll, Reader, Response, Verdict};
+use flagbearer::timestamp::Timestamp;
+use flagbearer::token::{AccessToken, Algorithm, KeySet, Signer, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions};
+use proptest::prelude::*;
+
+const ISSUER: &str = "https://flags.example.com/env/staging";
+const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+fn reader(source: KeySource) -> Reader {
+    let options = VerifierOptions { issuer: ISSUER, audience: Some("api"), ..Default::default() };
+    Reader::new(Verifier::new(&options).unwrap(), source).unwrap()
+}
+
+/// An issuer with a key in its set and one that it never published.
+struct Issuer {
+    published: Signer,
+    unknown: Signer,
+    set: String,
+}
+
+impl Issuer {
+    fn new() -> Self {
+        let signer = || SigningKey::generate(Algorithm::EdDsa).unwrap().signer(TYPE_ACCESS_TOKEN).unwrap();
+        let (published, unknown) = (signer(), signer());
+        let set = [published.key().public_key().unwrap()].into_iter().collect::<KeySet>().to_json();
+        Self { published, unknown, set }
+    }
+
+    fn token(&self, signer: &Signer, now: Timestamp) -> String {
+        let mut claims = String::new();
+        AccessToken {
+            issuer: ISSUER,
+            subject: "user_1",
+            audience: "api",
+            client_id: "app_1",
+            issued_at: now,
+            expires_at: now.plus_seconds(300),
+            token_id: "t1",
+            session: None,
+            authenticated_at: None,
+            organization: None,
+            scope: None,
+            roles: &[],
+            permissions: &[],
+            flags_revision: 1,
+            feature_flags: "{}",
+        }
+        .write_flagbearer(&mut claims);
+        signer.sign(&claims).unwrap()
+    }
+
+    /// `None` for keys needed.
+    fn verify(&self, reader: &Reader, now: Timestamp) -> Option<Result<(), ErrorCode>> {
+        outcome(reader, &self.token(&self.published, now), now)
+    }
+
+    fn verify_unknown(&self, reader: &Reader, now: Timestamp) -> Option<Result<(), ErrorCode>> {
+        outcome(reader, &self.token(&self.unknown, now), now)
+    }
+}
+
+fn outcome(reader: &Reader, token: &str, now: Timestamp) -> Option<Result<(), ErrorCode>> {
+    match reader.verify(token, now) {
+        Ok(Verdict::Verified(_)) => Some(Ok(())),
+        Ok(Verdict::KeysNeeded) => None,
+        Err(error) => Some(Err(error.code)),
+    }
+}
+
+fn fetch(reader: &Reader, now: Timestamp) -> Fetch {
+    match reader.poll(now) {
+        Poll::Fetch(fetch) => fetch,
+        other => panic!("expected a fetch, not {other:?}"),
+    }
+}
+
+fn load(reader: &Reader, issuer: &Issuer, now: Timestamp) {
+    let fetch = fetch(reader, now);
+    reader.receive(fetch.id, Response::Body(issuer.set.as_bytes()), now);
+}
+
+#[test]
+fn the_first_token_waits_for_the_keys_and_all_others_wait_for_the_same_fetch() {
+    let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+    assert_eq!(issuer.verify(&reader, START), None);
+    let first = fetch(&reader, START);
+    assert_eq!(first.url, "https://flags.example.com/env/staging/.well-known/jwks.json");
+    assert_eq!(issuer.verify(&reader, START), None);
+    assert_eq!(reader.poll(START), Poll::Pending);
+    reader.receive(first.id, Response::Body(issuer.set.as_bytes()), START);
+    assert_eq!(issuer.verify(&reader, START), Some(Ok(())));
+    assert_eq!(reader.poll(START), Poll::Idle { until: START.plus_seconds(300) });
+}
+
+#[test]
+fn garbage_instead_of_a_token_causes_no_fetch() {
+    let reader = reader(KeySource::WellKnown);
+    assert_eq!(reader.verify("garbage", START).unwrap_err().code, ErrorCode::TokenMalformed);
+}
+
+#[test]
+fn ten_thousand_unknown_keys_cause_one_fetch_in_thirty_seconds() {
+    let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+    load(&reader, &issuer, START);
+    let mut fetches = 0;
+    for second in 0..100 {
+        for _ in 0..100 {
+            let now = START.plus_seconds(second);
+            match issuer.verify_unknown(&reader, now) {
+                None => {
+                    fetches += 1;
+                    load(&reader, &issuer, now);
+                    assert_eq!(issuer.verify_unknown(&reader, now), Some(Err(ErrorCode::KeyUnknown)));
+                }
+                other => assert_eq!(other, Some(Err(ErrorCode::KeyUnknown))),
+            }
+        }
+    }
+    assert_eq!(fetches, 4, "at 0, 30, 60 and 90 seconds");
+}
+
+#[test]
+fn a_new_key_is_found_by_the_first_token_that_names_it() {
+    let (before, after, reader) = (Issuer::new(), Issuer::new(), reader(KeySource::WellKnown));
+    load(&reader, &before, START);
+    assert_eq!(after.verify(&reader, START), None);
+    load(&reader, &after, START);
+    assert_eq!(after.verify(&reader, START), Some(Ok(())));
+}
+
+#[test]
+fn keys_are_refreshed_behind_the_scenes_after_five_minutes_and_waited_for_after_ten() {
+    let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+    load(&reader, &issuer, START);
+    let later = START.plus_seconds(300);
+    let refresh = fetch(&reader, later);
+    assert_eq!(issuer.verify(&reader, later), Some(Ok(())));
+    let much_later = START.plus_seconds(600);
+    assert_eq!(issuer.verify(&reader, much_later), None);
+    // The refresh was lost long ago: another one is made, and its late answer is not taken for the new one's.
+    load(&reader, &issuer, much_later);
+    reader.receive(refresh.id, Response::Failed, much_later);
+    assert_eq!(reader.poll(much_later), Poll::Idle { until: much_later.plus_seconds(300) });
+}
+
+#[test]
+fn the_last_good_keys_serve_for_a_day_while_the_server_is_down_and_not_longer() {
+    let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+    load(&reader, &issuer, START);
+    let too_long = vec![b' '; MAX_BODY_BYTES + 1];
+    let bad = [
+        Response::Failed,
+        Response::Body(b""),
+        Response::Body(b"<html>"),
+        Response::Body(br#"{"keys":[]}"#),
+        Response::Body(br#"{"keys":[],"keys":[]}"#),
+        Response::Body(&too_long),
+    ];
+    let mut now = START.plus_seconds(301);
+    for round in 0.. {
+        if now >= START.plus_seconds(24 * 3600) {
+            break;
+        }
+        if let Poll::Fetch(fetch) = reader.poll(now) {
+            reader.receive(fetch.id, bad[round % bad.len()], now);
+        }
+        assert_eq!(issuer.verify(&reader, now), Some(Ok(())), "{}", now);
+        now = now.plus_seconds(60);
+    }
+    let next_day = START.plus_seconds(24 * 3600);
+    assert_eq!(issuer.verify(&reader, next_day), None);
+    let fetch = fetch(&reader, next_day);
+    reader.receive(fetch.id, Response::Failed, next_day);
+    assert_eq!(issuer.verify(&reader, next_day), Some(Err(ErrorCode::KeysUnavailable)));
+    load(&reader, &issuer, next_day.plus_seconds(30));
+    assert_eq!(issuer.verify(&reader, next_day.plus_seconds(30)), Some(Ok(())));
+}
+
+#[test]
+fn without_keys_attempts_are_spaced_by_one_two_four_to_thirty_seconds() {
+    let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+    let mut now = START;
+    for pause in [1, 2, 4, 8, 16, 30, 30] {
+        assert_eq!(issuer.verify(&reader, now), None);
+        let fetch = fetch(&reader, now);
+        reader.receive(fetch.id, Response::Failed, now);
+        assert_eq!(issuer.verify(&reader, now), Some(Err(ErrorCode::KeysUnavailable)));
+        assert_eq!(reader.poll(now), Poll::Idle { until: now.plus_seconds(pause) });
+        now = now.plus_seconds(pause);
+    }
+}
+
+#[test]
+fn discovery_leads_to_the_keys_and_only_for_the_issuer_itself() {
+    let issuer = Issuer::new();
+    let reader = reader(KeySource::Discovery);
+    let discovery = fetch(&reader, START);
+    assert_eq!(discovery.url, "https://flags.example.com/env/staging/.well-known/openid-configuration");
+    for foreign in [
+        r#"{"issuer":"https://evil.example.com","jwks_uri":"https://evil.example.com/keys"}"#.to_owned(),
+        format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"http://flags.example.com/keys"}}"#),
+        format!(r#"{{"issuer":"{ISSUER}"}}"#),
+    ] {
+        let reader = self::reader(KeySource::Discovery);
+        let discovery = fetch(&reader, START);
+        reader.receive(discovery.id, Response::Body(foreign.as_bytes()), START);
+        assert_eq!(issuer.verify(&reader, START), Some(Err(ErrorCode::KeysUnavailable)));
+    }
+    let document = format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"https://flags.example.com/keys"}}"#);
+    reader.receive(discovery.id, Response::Body(document.as_bytes()), START);
+    assert_eq!(issuer.verify(&reader, START), None);
+    let keys = fetch(&reader, START);
+    assert_eq!(keys.url, "https://flags.example.com/keys");
+    reader.receive(keys.id, Response::Body(issuer.set.as_bytes()), START);
+    assert_eq!(issuer.verify(&reader, START), Some(Ok(())));
+}
+
+#[test]
+fn an_issuer_that_is_no_url_needs_a_url_for_its_keys() {
+    let options = VerifierOptions { issuer: "flagbearer", audience: Some("api"), ..Default::default() };
+    let verifier = Verifier::new(&options).unwrap();
+    let refused = Reader::new(verifier.clone(), KeySource::WellKnown).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::ConfigurationInvalid);
+    assert!(Reader::new(verifier, KeySource::Url("https://flags.example.com/keys".into())).is_ok());
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Wait(i64),
+    Verify,
+    VerifyUnknown,
+    Poll,
+    /// Answers the fetch that was made so many fetches ago.
+    Answer {
+        age: usize,
+        good: bool,
+    },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (0..40_i64).prop_map(Event::Wait),
+        // Clocks are set back, too, and machines sleep.
+        1 => (-4000..8000_i64).prop_map(Event::Wait),
+        3 => Just(Event::Verify),
+        3 => Just(Event::VerifyUnknown),
+        4 => Just(Event::Poll),
+        4 => (0..3_usize, any::<bool>()).prop_map(|(age, good)| Event::Answer { age, good }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_in_whatever_order_good_keys_stay_and_fetches_stay_few(
+        events in prop::collection::vec(event(), 1..120)
+    ) {
+        let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+        let mut now = START;
+        let mut fetches: Vec<(u64, Timestamp)> = Vec::new();
+        let mut last_good: Option<Timestamp> = None;
+        let mut answered_last = true;
+        let mut clock_went_back = false;
+        for event in events {
+            match event {
+                Event::Wait(seconds) => {
+                    clock_went_back |= seconds < 0;
+                    now = now.plus_seconds(seconds);
+                }
+                Event::Verify => match issuer.verify(&reader, now) {
+                    Some(Ok(())) => prop_assert!(last_good.is_some()),
+                    Some(Err(code)) => {
+                        prop_assert_eq!(code, ErrorCode::KeysUnavailable);
+                        // Keys that were good within the day are never taken away.
+                        prop_assert!(last_good.is_none_or(|good| now >= good.plus_seconds(24 * 3600)));
+                    }
+                    // Whoever is told to wait has something to wait for.
+                    None => {
+                        let step = reader.poll(now);
+                        prop_assert!(!matches!(step, Poll::Idle { .. }), "{:?}", step);
+                        if let Poll::Fetch(fetch) = step {
+                            fetches.push((fetch.id, now));
+                            answered_last = false;
+                        }
+                    }
+                },
+                Event::VerifyUnknown => {
+                    if let Some(result) = issuer.verify_unknown(&reader, now) {
+                        prop_assert!(matches!(result, Err(ErrorCode::KeyUnknown | ErrorCode::KeysUnavailable)));
+                    }
+                }
+                Event::Poll => {
+                    if let Poll::Fetch(fetch) = reader.poll(now) {
+                        let lost = fetches.last().is_none_or(|(_, at)| now < *at || now >= at.plus_seconds(30));
+                        prop_assert!(answered_last || lost, "two fetches at once");
+                        fetches.push((fetch.id, now));
+                        answered_last = false;
+                    }
+                }
+                Event::Answer { age, good } => {
+                    let Some(index) = fetches.len().checked_sub(age + 1) else { continue };
+                    let body = if good { issuer.set.as_str() } else { "{" };
+                    if age == 0 {
+                        if good && !answered_last {
+                            last_good = Some(now);
+                        }
+                        answered_last = true;
+                    }
+                    reader.receive(fetches[index].0, Response::Body(body.as_bytes()), now);
+                }
+            }
+        }
+        // A minute holds at most: the first attempts at 1, 2, 4, 8, 16, 30 s, a refresh, and two for unknown keys.
+        if !clock_went_back {
+            for (_, start) in &fetches {
+                let end = start.plus_seconds(60);
+                let within = fetches.iter().filter(|(_, at)| at >= start && *at < end).count();
+                prop_assert!(within <= 9, "{} fetches in a minute", within);
+            }
+        }
+    }
+}
