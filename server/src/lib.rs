@@ -1,1 +1,16 @@
+//! The issuing server: flags are kept, tokens are issued, questions are answered.
+//!
+//! `http → issuer, control → store → core`: handlers take requests apart, `issuer` and `control` decide, `store` alone
+//! speaks SQL.
+#![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod error;
+mod http;
+pub mod issuer;
+pub mod secret;
+pub mod server;
+pub mod store;

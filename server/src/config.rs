@@ -1,0 +1,46 @@
+//! The options of `flagbearer serve`. The comments here are `--help` and the reference.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+
+use crate::secret::Secret;
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(text))
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// The address to listen on.
+    #[arg(long, env = "FLAGBEARER_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// The URL that clients and token readers reach this server by: the issuer of the default environment.
+    /// [default: http://<listen>]
+    #[arg(long, env = "FLAGBEARER_PUBLIC_URL")]
+    pub public_url: Option<String>,
+
+    /// Where the data is: `sqlite:<file>` (created where missing), or `postgres://…` for any number of replicas.
+    #[arg(long, env = "FLAGBEARER_DATABASE_URL", default_value = "sqlite:flagbearer.db", hide_env_values = true)]
+    pub database_url: String,
+
+    /// The file with the installation's key, which seals the signing keys. Created with an empty database; keep it with the
+    /// backups, and give all replicas the same.
+    #[arg(long, env = "FLAGBEARER_KEY_FILE", default_value = "flagbearer.key")]
+    pub key_file: PathBuf,
+
+    /// The installation's key itself, instead of a file: 32 bytes in base64url.
+    #[arg(long, env = "FLAGBEARER_KEY", hide_env_values = true)]
+    pub key: Option<Secret>,
+
+    /// The secret of an administrator API key that exists from the start, for automation; at least 32 characters.
+    #[arg(long, env = "FLAGBEARER_ADMIN_KEY", hide_env_values = true)]
+    pub admin_key: Option<Secret>,
+}

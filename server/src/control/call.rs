@@ -1,0 +1,218 @@
+//! A request of the admin API, read and authenticated, and its answer. No HTTP types: what an administrator does is the
+//! same from wherever it comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flagbearer::timestamp::Timestamp;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Kind, Result};
+use crate::store::{ApiKey, Author, Environment, Role};
+
+/// What a caller asks for.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub actor: ApiKey,
+    pub request_id: String,
+    pub comment: Option<String>,
+    /// The revision that the caller believes to be the last (`If-Match`).
+    pub if_match: Option<i64>,
+    pub once: Option<Once>,
+    /// What the caller knowingly accepts (`?confirm=a,b`).
+    pub confirm: BTreeSet<String>,
+    pub query: BTreeMap<String, String>,
+    /// `null` where there is none.
+    pub body: Value,
+}
+
+/// What makes a retry recognisable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    pub scope: String,
+    pub body_hash: String,
+}
+
+impl Call {
+    pub fn author(&self) -> Author {
+        Author {
+            actor_type: "api_key",
+            id: self.actor.id.clone(),
+            name: self.actor.name.clone(),
+            request_id: self.request_id.clone(),
+            comment: self.comment.clone(),
+        }
+    }
+
+    /// Refuses query parameters that this call does not have: a mistyped filter must not widen what is done.
+    pub fn only(&self, known: &[&str]) -> Result<()> {
+        match self.query.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(Error::malformed("PARAMETER_UNKNOWN", format!("`{name}` is not a parameter of this call"))),
+        }
+    }
+
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    pub fn required(&self, name: &str) -> Result<&str> {
+        self.parameter(name)
+            .ok_or_else(|| Error::malformed("PARAMETER_MISSING", format!("the parameter `{name}` is required")))
+    }
+
+    pub fn time(&self, name: &str) -> Result<Option<Timestamp>> {
+        let parse = |text: &str| text.parse().map_err(|error: flagbearer::error::Error| error.under(&format!("?{name}")));
+        Ok(self.parameter(name).map(parse).transpose()?)
+    }
+
+    /// How many the caller wants at once: 1 to 200, 50 where not said.
+    pub fn limit(&self) -> Result<i64> {
+        let Some(text) = self.parameter("limit") else { return Ok(50) };
+        text.parse().ok().filter(|limit| (1..=200).contains(limit)).ok_or_else(|| {
+            Error::malformed("PARAMETER_INVALID", format!("`limit` is a whole number from 1 to 200, not `{text}`"))
+        })
+    }
+
+    /// Where the caller's list goes on; empty at its beginning.
+    pub fn cursor(&self) -> &str {
+        self.parameter("cursor").unwrap_or_default()
+    }
+
+    /// Refuses a write over another revision than the caller saw.
+    pub fn check_match(&self, revision: i64) -> Result<()> {
+        match self.if_match {
+            Some(expected) if expected != revision => Err(Error::new(
+                Kind::Stale,
+                "REVISION_MISMATCH",
+                format!("this was changed since: it is at revision {revision}, you have {expected}; read it again"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn confirmed(&self, what: &str) -> bool {
+        self.confirm.contains(what)
+    }
+
+    fn role(&self, roles: &[Role], to: &str) -> Result<()> {
+        if roles.contains(&self.actor.role) {
+            return Ok(());
+        }
+        Err(Error::forbidden(format!("a key with the role `{}` may not {to}", self.actor.role.as_str())))
+    }
+
+    /// May read what concerns this environment.
+    pub fn may_read(&self, environment: &str) -> Result<()> {
+        match &self.actor.environment {
+            Some(bound) if bound != environment => {
+                Err(Error::forbidden(format!("this key is bound to the environment `{bound}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// May change settings and organization overrides of this environment.
+    pub fn may_change(&self, environment: &Environment) -> Result<()> {
+        self.role(&[Role::Editor, Role::Administrator], "change settings")?;
+        self.may_read(&environment.name)?;
+        if environment.protected {
+            self.role(&[Role::Administrator], &format!("change the protected environment `{}`", environment.name))?;
+        }
+        Ok(())
+    }
+
+    /// May change what all environments share: flags, user overrides, segments. An editor may, where none is protected.
+    pub fn may_change_shared(&self, environments: &[Environment]) -> Result<()> {
+        self.unbound("change what all environments share")?;
+        self.role(&[Role::Editor, Role::Administrator], "change flags")?;
+        match environments.iter().find(|environment| environment.protected) {
+            Some(environment) => self.role(
+                &[Role::Administrator],
+                &format!("change what all environments share while `{}` is protected", environment.name),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// May do what is an administrator's alone.
+    pub fn may_administer(&self) -> Result<()> {
+        self.unbound("administer the installation")?;
+        self.role(&[Role::Administrator], "administer the installation")
+    }
+
+    /// May start and end sessions, and evaluate, in this environment.
+    pub fn may_serve(&self, environment: &str) -> Result<()> {
+        self.role(&[Role::Application, Role::Administrator], "start or end sessions")?;
+        self.may_read(environment)
+    }
+
+    fn unbound(&self, to: &str) -> Result<()> {
+        match &self.actor.environment {
+            None => Ok(()),
+            Some(bound) => Err(Error::forbidden(format!("a key bound to the environment `{bound}` may not {to}"))),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Success {
+    Done,
+    Created,
+    /// Done, and there is nothing to say.
+    Gone,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub success: Success,
+    pub body: Value,
+    /// The revision of the resource, where it is one: its `ETag`.
+    pub revision: Option<i64>,
+}
+
+impl Answer {
+    pub fn done(body: Value) -> Self {
+        Self { success: Success::Done, body, revision: None }
+    }
+
+    pub fn created(body: Value, revision: i64) -> Self {
+        Self { success: Success::Created, body, revision: Some(revision) }
+    }
+
+    pub fn gone() -> Self {
+        Self { success: Success::Gone, body: Value::Null, revision: None }
+    }
+
+    pub fn at(mut self, revision: i64) -> Self {
+        self.revision = Some(revision);
+        self
+    }
+
+    /// A page of a list. `cursor` leads on from the last item of a full page.
+    pub fn page(data: Vec<Value>, limit: i64, cursor: impl FnOnce(&Value) -> String) -> Self {
+        let full = i64::try_from(data.len()).is_ok_and(|length| length >= limit);
+        let next = data.last().filter(|_| full).map(cursor);
+        Self::done(json!({ "data": data, "next_cursor": next }))
+    }
+
+    /// As remembered for a retry.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let success = match self.success {
+            Success::Done => "done",
+            Success::Created => "created",
+            Success::Gone => "gone",
+        };
+        json!({ "success": success, "body": self.body, "revision": self.revision }).to_string().into_bytes()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let mut value: Value = serde_json::from_slice(bytes).map_err(Error::internal)?;
+        let success = match value["success"].as_str() {
+            Some("done") => Success::Done,
+            Some("created") => Success::Created,
+            _ => Success::Gone,
+        };
+        Ok(Self { success, body: value["body"].take(), revision: value["revision"].as_i64() })
+    }
+}

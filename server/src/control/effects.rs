@@ -1,0 +1,252 @@
+//! What a write does to whom: gathers the two sides of a change and asks the core.
+
+use flagbearer::attributes::Attributes;
+use flagbearer::effect::{Change, Effect, Holdout, OverrideValues, StandingOverride, State};
+use flagbearer::flag::{Flag, FlagValue};
+use flagbearer::segment::Segment;
+use flagbearer::setting::{Override, Setting};
+use flagbearer::subject::SubjectKind;
+use serde_json::{Value, json};
+
+use crate::error::Result;
+use crate::store::{Connection, Level, StoredFlag, StoredOverride, Write};
+
+/// So many standing overrides of a flag, per level, are looked at for holdouts.
+const CANDIDATES: i64 = 1000;
+
+/// So many holdouts are answered.
+const HOLDOUTS: usize = 100;
+
+/// How a write changed who is served what, and who is held out.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub effect: Effect,
+    pub holdouts: Vec<Holdout>,
+}
+
+impl Outcome {
+    /// Adds another flag's or another environment's outcome.
+    pub fn merge(&mut self, other: Outcome) {
+        self.effect = self.effect.merge(other.effect);
+        for holdout in other.holdouts {
+            if self.holdouts.len() < HOLDOUTS && !self.holdouts.contains(&holdout) {
+                self.holdouts.push(holdout);
+            }
+        }
+        if self.effect == Effect::Narrowed {
+            self.holdouts.clear();
+        }
+    }
+
+    /// The document that answers a write, with the outcome in it.
+    pub fn answer(&self, revision: i64, mut document: Value) -> Result<Value> {
+        if !document.is_object() {
+            document = json!({});
+        }
+        document["revision"] = revision.into();
+        document["effect"] = crate::store::to_value(&self.effect)?;
+        document["holdouts"] = crate::store::to_value(&self.holdouts)?;
+        Ok(document)
+    }
+}
+
+/// The overrides of one flag that bear on one environment.
+struct Standing {
+    user_values: Vec<FlagValue>,
+    organization_values: Vec<FlagValue>,
+    candidates: Vec<StoredOverride>,
+}
+
+impl Standing {
+    async fn read(connection: &mut Connection, flag: &Flag, environment: &str) -> Result<Self> {
+        let user_values = connection.override_values(flag, "user", "").await?;
+        let organization_values = connection.override_values(flag, "organization", environment).await?;
+        let mut candidates = Vec::new();
+        if !user_values.is_empty() {
+            candidates = connection.overrides_of(flag, Some(""), Some("user"), ("", "", ""), CANDIDATES).await?;
+        }
+        if !organization_values.is_empty() {
+            let found = connection.overrides_of(flag, Some(environment), Some("organization"), ("", "", ""), CANDIDATES);
+            candidates.extend(found.await?);
+        }
+        Ok(Self { user_values, organization_values, candidates })
+    }
+
+    fn outcome(&self, change: Change<'_>, write: &Write) -> Outcome {
+        let values = OverrideValues { user: &self.user_values, organization: &self.organization_values };
+        let change = change.with_overrides(values);
+        let candidates = self.candidates.iter().map(|stored| StandingOverride {
+            level: kind(&stored.level),
+            subject: &stored.subject,
+            row: &stored.document,
+        });
+        let mut holdouts = change.holdouts(write.now, candidates);
+        holdouts.truncate(HOLDOUTS);
+        Outcome { effect: change.effect(write.now), holdouts }
+    }
+}
+
+fn kind(level: &str) -> SubjectKind {
+    if level == "user" { SubjectKind::User } else { SubjectKind::Organization }
+}
+
+/// Another setting of a flag in one environment.
+pub async fn of_setting(
+    write: &mut Write,
+    stored: &StoredFlag,
+    environment: &str,
+    before: &Setting,
+    after: &Setting,
+) -> Result<Outcome> {
+    let segments = write.all_segments().await?;
+    let standing = Standing::read(write, &stored.flag, environment).await?;
+    let state = |setting| State { flag: stored.living(), setting, segments: &segments };
+    Ok(standing.outcome(Change::between(state(before), state(after)), write))
+}
+
+/// Another flag document, or a flag that comes or goes, in every environment. Levels that are no longer allowed lose their
+/// overrides, and their settings' values and rules.
+pub async fn of_flag(write: &mut Write, before: Option<&StoredFlag>, after: Option<&StoredFlag>) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let Some(either) = before.or(after) else { return Ok(outcome) };
+    let segments = write.all_segments().await?;
+    for environment in write.environments().await? {
+        let setting = match before {
+            Some(stored) => write.setting(stored, &environment.name).await?.setting,
+            None => Setting::default(),
+        };
+        let bare = Setting { enabled: setting.enabled, ..Setting::default() };
+        let allowed = after.map(|after| after.flag.overrides);
+        let setting_after = if allowed.is_some_and(|allowed| !allowed.environment) { &bare } else { &setting };
+        let standing = Standing::read(write, &either.flag, &environment.name).await?;
+        let mut change = Change::between(
+            State { flag: before.and_then(StoredFlag::living), setting: &setting, segments: &segments },
+            State { flag: after.and_then(StoredFlag::living), setting: setting_after, segments: &segments },
+        );
+        if allowed.is_some_and(|allowed| !allowed.user) {
+            change = change.dropping(SubjectKind::User);
+        }
+        if allowed.is_some_and(|allowed| !allowed.organization) {
+            change = change.dropping(SubjectKind::Organization);
+        }
+        outcome.merge(standing.outcome(change, write));
+    }
+    Ok(outcome)
+}
+
+/// An override set, changed or removed: an organization's in its environment, a user's in all of them.
+pub async fn of_override(
+    write: &mut Write,
+    stored: &StoredFlag,
+    level: Level<'_>,
+    before: Option<&Override>,
+    after: Option<&Override>,
+) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let (kind, only) = match level {
+        Level::User(_) => (SubjectKind::User, None),
+        Level::Organization { environment, .. } => (SubjectKind::Organization, Some(environment)),
+    };
+    let segments = write.all_segments().await?;
+    for environment in write.environments().await? {
+        if only.is_some_and(|only| only != environment.name) {
+            continue;
+        }
+        let setting = write.setting(stored, &environment.name).await?.setting;
+        let standing = Standing::read(write, &stored.flag, &environment.name).await?;
+        let state = State { flag: stored.living(), setting: &setting, segments: &segments };
+        outcome.merge(standing.outcome(Change::of_override(state, kind, level.subject(), before, after), write));
+    }
+    Ok(outcome)
+}
+
+/// Overrides of a flag removed together, of one environment or level where said.
+pub async fn of_dropped(write: &mut Write, stored: &StoredFlag, only: Option<&str>, level: Option<&str>) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let segments = write.all_segments().await?;
+    for environment in write.environments().await? {
+        if only.is_some_and(|only| !only.is_empty() && only != environment.name) {
+            continue;
+        }
+        let setting = write.setting(stored, &environment.name).await?.setting;
+        let standing = Standing::read(write, &stored.flag, &environment.name).await?;
+        let state = State { flag: stored.living(), setting: &setting, segments: &segments };
+        let mut change = Change::between(state, state);
+        if level.is_none_or(|level| level == "user") && only.is_none() {
+            change = change.dropping(SubjectKind::User);
+        }
+        if level.is_none_or(|level| level == "organization") {
+            change = change.dropping(SubjectKind::Organization);
+        }
+        outcome.merge(standing.outcome(change, write));
+    }
+    Ok(outcome)
+}
+
+/// A segment that comes, changes or goes, for every flag whose rules name it.
+pub async fn of_segment(write: &mut Write, key: &str, after: Option<&Segment>) -> Result<Outcome> {
+    let segments = write.all_segments().await?;
+    let mut segments_after: Vec<Segment> = segments.iter().filter(|segment| segment.key.as_str() != key).cloned().collect();
+    segments_after.extend(after.cloned());
+    let mut outcome = Outcome::default();
+    for found in concerned(write, |setting| setting.segments().any(|named| named.as_str() == key)).await? {
+        let state = |segments| State { flag: Some(&found.flag), setting: &found.setting, segments };
+        outcome.merge(found.standing.outcome(Change::between(state(&segments), state(&segments_after)), write));
+    }
+    Ok(outcome)
+}
+
+/// The attributes of one user or organization, replaced.
+pub async fn of_attributes(
+    write: &mut Write,
+    kind: SubjectKind,
+    subject: &str,
+    before: &Attributes,
+    after: &Attributes,
+) -> Result<Outcome> {
+    if before == after {
+        return Ok(Outcome::default());
+    }
+    let segments = write.all_segments().await?;
+    let mut outcome = Outcome::default();
+    for found in concerned(write, |setting| setting.segments().next().is_some()).await? {
+        let state = State { flag: Some(&found.flag), setting: &found.setting, segments: &segments };
+        outcome.merge(found.standing.outcome(Change::of_attributes(state, kind, subject, before, after), write));
+    }
+    Ok(outcome)
+}
+
+/// Every override of one user or organization, lost with it.
+pub async fn of_lost_overrides(write: &mut Write, kind: SubjectKind, subject: &str) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    for (key, environment) in write.overridden(kind.as_str(), subject).await? {
+        let stored = write.flag(&key).await?;
+        let level = match kind {
+            SubjectKind::User => Level::User(subject),
+            SubjectKind::Organization => Level::Organization { organization: subject, environment: &environment },
+        };
+        let before = write.override_at(&stored.flag, level).await?.map(|before| before.document);
+        outcome.merge(of_override(write, &stored, level, before.as_ref(), None).await?);
+    }
+    Ok(outcome)
+}
+
+/// A living flag in an environment whose setting a change reaches through a segment.
+struct Concerned {
+    flag: Flag,
+    setting: Setting,
+    standing: Standing,
+}
+
+async fn concerned(write: &mut Write, reached: impl Fn(&Setting) -> bool) -> Result<Vec<Concerned>> {
+    let mut found = Vec::new();
+    for environment in write.environments().await? {
+        for (flag, setting) in write.living_settings(&environment.name).await? {
+            if reached(&setting) {
+                let standing = Standing::read(write, &flag, &environment.name).await?;
+                found.push(Concerned { flag, setting, standing });
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,120 @@
+//! Environments.
+
+use flagbearer::document::Node;
+use flagbearer::error::ErrorCode;
+use serde_json::{Value, json};
+
+use super::effects::Outcome;
+use super::{Answer, Call, Control};
+use crate::error::{Error, Result};
+use crate::issuer;
+use crate::store::{Environment, to_value};
+
+/// An environment's name stands in its issuer's URL and in its keys: `^[a-z][a-z0-9-]{0,62}$`.
+fn name(node: &Node<'_>) -> Result<String> {
+    let name = node.string()?;
+    let legal = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= 63
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if legal {
+        return Ok(name.to_owned());
+    }
+    let detail =
+        "a name starts with a small letter, goes on with small letters, digits or `-`, and has at most 63 characters";
+    Err(node.error(ErrorCode::KeyInvalid, detail).into())
+}
+
+impl Control {
+    fn environment_answer(&self, environment: &Environment) -> Result<Value> {
+        let mut document = environment.document();
+        document["issuer"] = self.issuer.url(&environment.name).into();
+        document["current_revision"] = environment.revision.into();
+        document["revision"] = environment.document_revision.into();
+        document["created_at"] = to_value(&environment.created_at)?;
+        Ok(document)
+    }
+
+    /// Creates an environment with its own signing keys.
+    pub async fn create_environment(&self, call: &Call) -> Result<Answer> {
+        call.only(&[])?;
+        call.may_administer()?;
+        let mut members = Node::root(&call.body).members()?;
+        let name = name(&members.required("name")?)?;
+        let protected = members.optional("protected").map(|node| node.boolean()).transpose()?.unwrap_or(false);
+        members.finish()?;
+        let mut write = self.store.write().await?;
+        if write.environments().await?.iter().any(|environment| environment.name == name) {
+            return Err(Error::conflict("ENVIRONMENT_EXISTS", format!("there is an environment `{name}` already")));
+        }
+        let environment = write.insert_environment(&name, false, protected).await?;
+        issuer::create_keys(&mut write, &self.key, &name).await?;
+        let revision = write.revision;
+        let body = Outcome::default().answer(revision, self.environment_answer(&environment)?)?;
+        self.finish(write, call, Answer::created(body, revision)).await
+    }
+
+    pub async fn environments(&self, call: &Call) -> Result<Answer> {
+        call.only(&[])?;
+        let environments = self.store.read().await?.environments().await?;
+        let data = environments.iter().map(|found| self.environment_answer(found)).collect::<Result<Vec<_>>>()?;
+        Ok(Answer::done(json!({ "data": data, "next_cursor": null })))
+    }
+
+    pub async fn environment(&self, call: &Call, name: &str) -> Result<Answer> {
+        call.only(&[])?;
+        let environment = self.store.read().await?.environment(name).await?;
+        Ok(Answer::done(self.environment_answer(&environment)?).at(environment.document_revision))
+    }
+
+    pub async fn patch_environment(&self, call: &Call, name: &str) -> Result<Answer> {
+        call.only(&[])?;
+        call.may_administer()?;
+        let mut write = self.store.write().await?;
+        let before = write.environment(name).await?;
+        call.check_match(before.document_revision)?;
+        let mut after = before.clone();
+        let mut members = Node::root(&call.body).members()?;
+        if let Some(node) = members.present("name")
+            && node.string()? != name
+        {
+            return Err(node.error(ErrorCode::Immutable, "an environment keeps its name: its issuer's URL has it").into());
+        }
+        if let Some(node) = members.present("protected") {
+            after.protected = node.boolean()?;
+        }
+        members.finish()?;
+        write.update_environment(&before, &mut after).await?;
+        after.revision = write.revision;
+        let revision = write.revision;
+        let body = Outcome::default().answer(revision, self.environment_answer(&after)?)?;
+        self.finish(write, call, Answer::done(body).at(revision)).await
+    }
+
+    /// Deletes an environment that no application is in. The caller says its name again.
+    pub async fn delete_environment(&self, call: &Call, name: &str) -> Result<Answer> {
+        call.only(&[])?;
+        call.may_administer()?;
+        let mut write = self.store.write().await?;
+        let environment = write.environment(name).await?;
+        call.check_match(environment.document_revision)?;
+        if environment.standard {
+            return Err(Error::conflict("ENVIRONMENT_IN_USE", "the default environment cannot be deleted"));
+        }
+        let applications = write.applications(Some(name), "", 200).await?;
+        if !applications.is_empty() {
+            let listing = applications.iter().map(|found| found.application.document()).collect();
+            let detail = format!("applications are in the environment `{name}`; delete them first");
+            return Err(Error::conflict("ENVIRONMENT_IN_USE", detail).listing(listing));
+        }
+        if !call.confirmed(name) {
+            let detail =
+                format!("deleting `{name}` removes its settings, organization overrides, API keys and signing keys");
+            return Err(Error::unconfirmed(name, detail));
+        }
+        write.delete_environment(&environment).await?;
+        let answer = Answer::done(Outcome::default().answer(write.revision, Value::Null)?);
+        let answer = self.finish(write, call, answer).await?;
+        self.issuer.keys.forget(name);
+        Ok(answer)
+    }
+}

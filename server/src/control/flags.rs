@@ -1,0 +1,157 @@
+//! Flags.
+
+use flagbearer::flag::{Flag, FlagKey};
+use serde_json::Value;
+
+use super::effects;
+use super::{Answer, Call, Control};
+use crate::error::{Error, Result};
+use crate::secret::random_alphanumeric;
+use crate::store::{FlagFilter, StoredFlag, Write, to_value};
+
+fn answer(stored: &StoredFlag) -> Result<Value> {
+    let mut document = to_value(&stored.flag)?;
+    document["revision"] = stored.revision.into();
+    document["created_at"] = to_value(&stored.created_at)?;
+    document["updated_at"] = to_value(&stored.updated_at)?;
+    document["archived_at"] = to_value(&stored.archived_at)?;
+    Ok(document)
+}
+
+impl Control {
+    pub async fn create_flag(&self, call: &Call) -> Result<Answer> {
+        call.only(&[])?;
+        let flag = Flag::create(&call.body, &format!("flag_{}", random_alphanumeric(22)?), &random_alphanumeric(16)?)?;
+        let mut write = self.store.write().await?;
+        call.may_change_shared(&write.environments().await?)?;
+        if write.find_flag(flag.key.as_str()).await?.is_some() {
+            let detail = format!("there is a flag `{}` already; its key is free again once it is deleted", flag.key);
+            return Err(Error::conflict("FLAG_EXISTS", detail));
+        }
+        let stored = write.insert_flag(flag).await?;
+        let outcome = effects::of_flag(&mut write, None, Some(&stored)).await?;
+        let revision = write.revision;
+        let answer = Answer::created(outcome.answer(revision, answer(&stored)?)?, revision);
+        self.finish(write, call, answer).await
+    }
+
+    pub async fn flags(&self, call: &Call) -> Result<Answer> {
+        call.only(&["query", "tag", "kind", "archived", "cursor", "limit"])?;
+        let archived = match call.parameter("archived") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                let detail = format!("`archived` is `true` or `false`, not `{other}`");
+                return Err(Error::malformed("PARAMETER_INVALID", detail));
+            }
+        };
+        let filter = FlagFilter {
+            query: call.parameter("query").map(str::to_owned),
+            tag: call.parameter("tag").map(str::to_owned),
+            kind: call.parameter("kind").map(str::to_owned),
+            archived,
+        };
+        let limit = call.limit()?;
+        let flags = self.store.read().await?.flags(&filter, call.cursor(), limit).await?;
+        let data = flags.iter().map(answer).collect::<Result<Vec<_>>>()?;
+        Ok(Answer::page(data, limit, |last| last["key"].as_str().unwrap_or_default().to_owned()))
+    }
+
+    pub async fn flag(&self, call: &Call, key: &str) -> Result<Answer> {
+        call.only(&[])?;
+        let stored = self.store.read().await?.flag(key).await?;
+        Ok(Answer::done(answer(&stored)?).at(stored.revision))
+    }
+
+    pub async fn patch_flag(&self, call: &Call, key: &str) -> Result<Answer> {
+        call.only(&[])?;
+        let mut write = self.store.write().await?;
+        call.may_change_shared(&write.environments().await?)?;
+        let before = write.flag(key).await?;
+        call.check_match(before.revision)?;
+        let mut after = StoredFlag { flag: before.flag.patched(&call.body)?, ..before.clone() };
+        let outcome = effects::of_flag(&mut write, Some(&before), Some(&after)).await?;
+        drop_levels(&mut write, call, &before, &after.flag).await?;
+        write.update_flag(&before, &mut after).await?;
+        let revision = write.revision;
+        let answer = Answer::done(outcome.answer(revision, answer(&after)?)?).at(revision);
+        self.finish(write, call, answer).await
+    }
+
+    /// Archives a flag, which takes it out of tokens and keeps everything it has, or restores it.
+    pub async fn archive_flag(&self, call: &Call, key: &str, archive: bool) -> Result<Answer> {
+        call.only(&[])?;
+        let mut write = self.store.write().await?;
+        call.may_change_shared(&write.environments().await?)?;
+        let before = write.flag(key).await?;
+        call.check_match(before.revision)?;
+        let archived_at = if archive { before.archived_at.or(Some(write.now)) } else { None };
+        let mut after = StoredFlag { archived_at, ..before.clone() };
+        let outcome = effects::of_flag(&mut write, Some(&before), Some(&after)).await?;
+        write.update_flag(&before, &mut after).await?;
+        let revision = write.revision;
+        let answer = Answer::done(outcome.answer(revision, answer(&after)?)?).at(revision);
+        self.finish(write, call, answer).await
+    }
+
+    /// Deletes a flag. The caller says its key again; history remains, under the flag's id.
+    pub async fn delete_flag(&self, call: &Call, key: &str) -> Result<Answer> {
+        call.only(&[])?;
+        FlagKey::parse(key).map_err(|_| Error::not_found("flag", key))?;
+        let mut write = self.store.write().await?;
+        call.may_change_shared(&write.environments().await?)?;
+        let stored = write.flag(key).await?;
+        call.check_match(stored.revision)?;
+        if !call.confirmed(key) {
+            let detail = format!("deleting `{key}` removes it with its settings and overrides in every environment");
+            return Err(Error::unconfirmed(key, detail));
+        }
+        let outcome = effects::of_flag(&mut write, Some(&stored), None).await?;
+        write.delete_flag(&stored).await?;
+        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
+        self.finish(write, call, answer).await
+    }
+}
+
+/// A level that is no longer allowed must have no values: the caller either finds none, or knows which are lost.
+async fn drop_levels(write: &mut Write, call: &Call, before: &StoredFlag, after: &Flag) -> Result<()> {
+    let (was, is) = (before.flag.overrides, after.overrides);
+    let mut lost = Vec::new();
+    for (level, taken) in [("user", was.user && !is.user), ("organization", was.organization && !is.organization)] {
+        if taken {
+            for stored in write.overrides_of(&before.flag, None, Some(level), ("", "", ""), i64::MAX).await? {
+                lost.push(stored.answer()?);
+            }
+        }
+    }
+    let mut cleared = Vec::new();
+    if was.environment && !is.environment {
+        for environment in write.environments().await? {
+            let found = write.setting(before, &environment.name).await?.setting;
+            if found.value.is_some() || !found.rules.is_empty() {
+                let mut document = to_value(&found)?;
+                document["level"] = "environment".into();
+                document["environment"] = environment.name.clone().into();
+                lost.push(document);
+                cleared.push((environment.name, found));
+            }
+        }
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    if !call.confirmed("drop-overrides") {
+        let detail = format!("{} values stand at levels that would no longer be allowed, and would be lost", lost.len());
+        return Err(Error::unconfirmed("drop-overrides", detail).listing(lost));
+    }
+    for (level, taken) in [("user", was.user && !is.user), ("organization", was.organization && !is.organization)] {
+        if taken {
+            write.drop_overrides(&before.flag, None, Some(level)).await?;
+        }
+    }
+    for (environment, found) in cleared {
+        let bare = flagbearer::setting::Setting { enabled: found.enabled, ..Default::default() };
+        write.put_setting(&before.flag, &environment, &found, &bare).await?;
+    }
+    Ok(())
+}

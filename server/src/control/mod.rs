@@ -1,0 +1,84 @@
+//! What administrators do. Documents become core types, a write decides its effect, and ends as one change.
+
+mod api_keys;
+mod applications;
+mod call;
+mod changes;
+mod directory;
+mod effects;
+mod environments;
+mod evaluation;
+mod flags;
+mod overrides;
+mod segments;
+mod sessions;
+mod settings;
+
+use std::sync::Arc;
+
+pub use api_keys::mint as mint_api_key;
+pub use call::{Answer, Call, Once, Success};
+pub use overrides::Whose;
+
+use crate::error::{Error, Kind, Result};
+use crate::issuer::Issuer;
+use crate::secret::{InstallationKey, Secret};
+use crate::store::{ApiKey, Memo, Store, Write};
+
+/// How long an answer is remembered for a retry, in seconds.
+const REMEMBERED: i64 = 24 * 3600;
+
+/// What sealed answers are bound to.
+const ANSWER: &str = "idempotency";
+
+/// The administrators' side of the server.
+#[derive(Debug, Clone)]
+pub struct Control {
+    store: Arc<Store>,
+    key: Arc<InstallationKey>,
+    issuer: Arc<Issuer>,
+}
+
+impl Control {
+    pub fn new(store: Arc<Store>, key: Arc<InstallationKey>, issuer: Arc<Issuer>) -> Self {
+        Self { store, key, issuer }
+    }
+
+    /// Whose key it is.
+    pub async fn authenticate(&self, key: &Secret) -> Result<ApiKey> {
+        let found = self.store.read().await?.api_key_by_hash(&key.hash()).await?;
+        found.ok_or_else(|| {
+            Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", "this API key is not known; it may have been deleted")
+        })
+    }
+
+    /// What the same request was answered before.
+    pub async fn recall(&self, once: &Once) -> Result<Option<Answer>> {
+        let Some(remembered) = self.store.recall(&once.scope).await? else { return Ok(None) };
+        if remembered.body_hash != once.body_hash {
+            let detail = "this `Idempotency-Key` was used for another body; use a new key for a new request";
+            return Err(Error::new(Kind::Refused, "IDEMPOTENCY_KEY_REUSED", detail));
+        }
+        Answer::from_bytes(&self.key.open(ANSWER, &remembered.sealed)?).map(Some)
+    }
+
+    /// An answer as it is remembered: sealed, since it may hold a secret that is shown once.
+    pub fn memo(&self, once: &Once, answer: &Answer, seconds: i64) -> Result<Memo> {
+        let sealed = self.key.seal(ANSWER, &answer.to_bytes())?;
+        Ok(Memo { scope: once.scope.clone(), body_hash: once.body_hash.clone(), sealed, seconds })
+    }
+
+    /// Ends a write: the change, and the answer to be remembered, become durable together.
+    async fn finish(&self, mut write: Write, call: &Call, answer: Answer) -> Result<Answer> {
+        if let Some(once) = &call.once {
+            let memo = self.memo(once, &answer, REMEMBERED)?;
+            let now = write.now;
+            if !write.remember(&memo, now).await? {
+                drop(write);
+                return self.recall(once).await?.ok_or_else(Error::unavailable);
+            }
+        }
+        write.commit(&call.author()).await?;
+        Ok(answer)
+    }
+}

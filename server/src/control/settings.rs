@@ -1,0 +1,137 @@
+//! Settings: what one environment holds for one flag, and the short form None / Some / All.
+
+use flagbearer::error::Error as CoreError;
+use flagbearer::error::ErrorCode;
+use flagbearer::setting::{Setting, Targeting};
+use flagbearer::subject::{SubjectId, SubjectKind};
+use serde_json::{Value, json};
+
+use super::{Answer, Call, Control, effects};
+use crate::error::{Error, Result};
+use crate::store::{StoredFlag, StoredSetting, Write, to_value};
+
+fn answer(stored: &StoredFlag, setting: &StoredSetting) -> Result<Value> {
+    let mut document = to_value(&setting.setting)?;
+    document["flag"] = stored.flag.key.as_str().into();
+    document["type"] = to_value(&stored.flag.flag_type)?;
+    document["revision"] = setting.revision.into();
+    Ok(document)
+}
+
+impl Control {
+    pub async fn setting(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
+        call.only(&[])?;
+        call.may_read(environment)?;
+        let mut connection = self.store.read().await?;
+        connection.environment(environment).await?;
+        let stored = connection.flag(key).await?;
+        let setting = connection.setting(&stored, environment).await?;
+        Ok(Answer::done(answer(&stored, &setting)?).at(setting.revision))
+    }
+
+    /// Every flag's setting in an environment.
+    pub async fn settings(&self, call: &Call, environment: &str) -> Result<Answer> {
+        call.only(&["cursor", "limit"])?;
+        call.may_read(environment)?;
+        let limit = call.limit()?;
+        let mut connection = self.store.read().await?;
+        connection.environment(environment).await?;
+        let settings = connection.settings(environment, call.cursor(), limit).await?;
+        let data = settings.iter().map(|(flag, setting)| answer(flag, setting)).collect::<Result<Vec<_>>>()?;
+        Ok(Answer::page(data, limit, |last| last["flag"].as_str().unwrap_or_default().to_owned()))
+    }
+
+    pub async fn put_setting(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
+        self.change_setting(call, key, environment, |stored, _| Ok(Setting::parse(&call.body, &stored.flag)?)).await
+    }
+
+    /// Makes None / Some / All the one rule.
+    pub async fn put_targeting(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
+        self.change_setting(call, key, environment, |stored, before| {
+            let targeting = Targeting::parse(&call.body, &stored.flag)?;
+            targeting.apply(before, call.confirmed("replace-rules")).map_err(has_rules("replace-rules"))
+        })
+        .await
+    }
+
+    /// Adds one user or organization to the one rule.
+    pub async fn add_target(
+        &self,
+        call: &Call,
+        key: &str,
+        environment: &str,
+        kind: SubjectKind,
+        id: &str,
+    ) -> Result<Answer> {
+        let id = SubjectId::parse(id)?;
+        self.change_setting(call, key, environment, |stored, before| {
+            before.with_target(&stored.flag, kind, id).map_err(has_rules(""))
+        })
+        .await
+    }
+
+    /// Takes one user or organization out of the one rule.
+    pub async fn remove_target(
+        &self,
+        call: &Call,
+        key: &str,
+        environment: &str,
+        kind: SubjectKind,
+        id: &str,
+    ) -> Result<Answer> {
+        let id = SubjectId::parse(id)?;
+        self.change_setting(call, key, environment, |_, before| before.without_target(kind, &id).map_err(has_rules("")))
+            .await
+    }
+
+    async fn change_setting(
+        &self,
+        call: &Call,
+        key: &str,
+        environment: &str,
+        change: impl FnOnce(&StoredFlag, &Setting) -> Result<Setting>,
+    ) -> Result<Answer> {
+        call.only(&[])?;
+        let mut write = self.store.write().await?;
+        let place = write.environment(environment).await?;
+        call.may_change(&place)?;
+        let stored = write.flag(key).await?;
+        let before = write.setting(&stored, environment).await?;
+        call.check_match(before.revision)?;
+        let after = change(&stored, &before.setting)?;
+        known_segments(&mut write, &after).await?;
+        let outcome = effects::of_setting(&mut write, &stored, environment, &before.setting, &after).await?;
+        write.put_setting(&stored.flag, environment, &before.setting, &after).await?;
+        let revision = write.revision;
+        let body = json!({ "setting": to_value(&after)? });
+        let answer = Answer::done(outcome.answer(revision, body)?).at(revision);
+        self.finish(write, call, answer).await
+    }
+}
+
+/// More rules than the short form can say are a conflict with what is there, not a mistake in what was sent.
+fn has_rules(confirmation: &'static str) -> impl Fn(CoreError) -> Error {
+    move |error| {
+        if error.code != ErrorCode::SettingHasRules {
+            return error.into();
+        }
+        let mut detail = error.message;
+        if !confirmation.is_empty() {
+            detail.push_str(&format!(", or send it again with `?confirm={confirmation}` to replace them"));
+        }
+        Error::conflict(error.code.as_str(), detail)
+    }
+}
+
+/// A rule may name users and organizations that are not known yet, but no segment that is not there.
+async fn known_segments(write: &mut Write, setting: &Setting) -> Result<()> {
+    for (index, rule) in setting.rules.iter().enumerate() {
+        for (place, key) in rule.audience.segments().iter().enumerate() {
+            if write.find_segment(key.as_str()).await?.is_none() {
+                let pointer = format!("/rules/{index}/audience/segments/{place}");
+                return Err(CoreError::at(ErrorCode::SegmentUnknown, pointer, format!("there is no segment `{key}`")).into());
+            }
+        }
+    }
+    Ok(())
+}

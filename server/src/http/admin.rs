@@ -1,0 +1,100 @@
+//! The admin API's handlers: take the path apart, call, answer. Who calls, and with what, was read at the door.
+
+use axum::extract::{Path, State};
+use flagbearer::subject::SubjectKind::{Organization, User};
+
+use super::App;
+use super::call::Caller;
+use crate::control::{Answer, Whose};
+use crate::error::Result;
+
+type One = Path<String>;
+type Two = Path<(String, String)>;
+type Three = Path<(String, String, String)>;
+
+/// Handlers that hand the parts of their path on to the operation of the same name.
+macro_rules! handlers {
+    (none: $($name:ident)*) => {
+        $(pub async fn $name(State(app): State<App>, call: Caller) -> Result<Answer> {
+            app.control.$name(&call).await
+        })*
+    };
+    (one: $($name:ident)*) => {
+        $(pub async fn $name(State(app): State<App>, Path(one): One, call: Caller) -> Result<Answer> {
+            app.control.$name(&call, &one).await
+        })*
+    };
+    (two: $($name:ident)*) => {
+        $(pub async fn $name(State(app): State<App>, Path((one, two)): Two, call: Caller) -> Result<Answer> {
+            app.control.$name(&call, &one, &two).await
+        })*
+    };
+}
+
+handlers!(none: create_flag flags create_segment segments create_environment environments create_organization organizations create_user users create_application applications create_api_key api_keys changes evaluate start_session sessions end_sessions);
+handlers!(one: flag patch_flag delete_flag settings overrides delete_overrides segment patch_segment delete_segment environment patch_environment delete_environment organization patch_organization delete_organization members user patch_user delete_user application patch_application delete_application api_key patch_api_key delete_api_key change session end_session);
+handlers!(two: setting put_setting put_targeting member put_member delete_member);
+
+pub async fn archive_flag(State(app): State<App>, Path(flag): One, call: Caller) -> Result<Answer> {
+    app.control.archive_flag(&call, &flag, true).await
+}
+
+pub async fn restore_flag(State(app): State<App>, Path(flag): One, call: Caller) -> Result<Answer> {
+    app.control.archive_flag(&call, &flag, false).await
+}
+
+pub async fn add_target_user(State(app): State<App>, Path((flag, place, id)): Three, call: Caller) -> Result<Answer> {
+    app.control.add_target(&call, &flag, &place, User, &id).await
+}
+
+pub async fn remove_target_user(State(app): State<App>, Path((flag, place, id)): Three, call: Caller) -> Result<Answer> {
+    app.control.remove_target(&call, &flag, &place, User, &id).await
+}
+
+pub async fn add_target_organization(
+    State(app): State<App>,
+    Path((flag, place, id)): Three,
+    call: Caller,
+) -> Result<Answer> {
+    app.control.add_target(&call, &flag, &place, Organization, &id).await
+}
+
+pub async fn remove_target_organization(
+    State(app): State<App>,
+    Path((flag, place, id)): Three,
+    call: Caller,
+) -> Result<Answer> {
+    app.control.remove_target(&call, &flag, &place, Organization, &id).await
+}
+
+pub async fn put_user_override(State(app): State<App>, Path((flag, id)): Two, call: Caller) -> Result<Answer> {
+    app.control.put_override(&call, &flag, Whose::User(&id)).await
+}
+
+pub async fn delete_user_override(State(app): State<App>, Path((flag, id)): Two, call: Caller) -> Result<Answer> {
+    app.control.delete_override(&call, &flag, Whose::User(&id)).await
+}
+
+pub async fn put_organization_override(State(app): State<App>, Path((flag, id)): Two, call: Caller) -> Result<Answer> {
+    app.control.put_override(&call, &flag, Whose::Organization(&id)).await
+}
+
+pub async fn delete_organization_override(State(app): State<App>, Path((flag, id)): Two, call: Caller) -> Result<Answer> {
+    app.control.delete_override(&call, &flag, Whose::Organization(&id)).await
+}
+
+pub async fn add_segment_user(State(app): State<App>, Path((key, id)): Two, call: Caller) -> Result<Answer> {
+    app.control.add_to_segment(&call, &key, User, &id).await
+}
+
+pub async fn remove_segment_user(State(app): State<App>, Path((key, id)): Two, call: Caller) -> Result<Answer> {
+    app.control.remove_from_segment(&call, &key, User, &id).await
+}
+
+pub async fn add_segment_organization(State(app): State<App>, Path((key, id)): Two, call: Caller) -> Result<Answer> {
+    app.control.add_to_segment(&call, &key, Organization, &id).await
+}
+
+pub async fn remove_segment_organization(State(app): State<App>, Path((key, id)): Two, call: Caller) -> Result<Answer> {
+    app.control.remove_from_segment(&call, &key, Organization, &id).await
+}

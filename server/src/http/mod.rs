@@ -1,0 +1,141 @@
+//! The route table, to be read as a table of contents.
+
+mod admin;
+mod call;
+mod error;
+mod health;
+mod oauth;
+mod request_id;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post, put};
+
+use crate::control::Control;
+use crate::error::{Error, Kind};
+use crate::issuer::Issuer;
+use crate::store::Store;
+
+/// What handlers share.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub store: Arc<Store>,
+    pub control: Control,
+    pub issuer: Arc<Issuer>,
+    pub running: call::Running,
+}
+
+impl App {
+    pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>) -> Self {
+        Self { store, control, issuer, running: call::Running::default() }
+    }
+}
+
+/// The largest body of most calls.
+const SMALL: usize = 64 * 1024;
+/// The largest body of settings and segments, which hold lists.
+const LARGE: usize = 1024 * 1024;
+
+/// Everything that the server answers.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .merge(guarded(&app, small(), SMALL))
+        .merge(guarded(&app, large(), LARGE))
+        .merge(issuers())
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(|| async { Error::new(Kind::NotFound, "ROUTE_NOT_FOUND", "there is nothing at this path") })
+        .method_not_allowed_fallback(|| async {
+            Error::new(Kind::MethodUnknown, "METHOD_NOT_ALLOWED", "this path does not take this method")
+        })
+        .layer(from_fn(request_id::layer))
+        .with_state(app)
+}
+
+fn guarded(app: &App, routes: Router<App>, limit: usize) -> Router<App> {
+    routes.route_layer(from_fn_with_state(app.clone(), call::layer)).layer(DefaultBodyLimit::max(limit))
+}
+
+/// The admin API.
+fn small() -> Router<App> {
+    Router::new()
+        .route("/v1/flags", post(admin::create_flag).get(admin::flags))
+        .route("/v1/flags/{flag}", get(admin::flag).patch(admin::patch_flag).delete(admin::delete_flag))
+        .route("/v1/flags/{flag}/archive", post(admin::archive_flag))
+        .route("/v1/flags/{flag}/restore", post(admin::restore_flag))
+        .route("/v1/flags/{flag}/overrides", get(admin::overrides).delete(admin::delete_overrides))
+        .route(
+            "/v1/flags/{flag}/organizations/{organization}",
+            put(admin::put_organization_override).delete(admin::delete_organization_override),
+        )
+        .route("/v1/flags/{flag}/users/{user}", put(admin::put_user_override).delete(admin::delete_user_override))
+        .route("/v1/environments", post(admin::create_environment).get(admin::environments))
+        .route(
+            "/v1/environments/{environment}",
+            get(admin::environment).patch(admin::patch_environment).delete(admin::delete_environment),
+        )
+        .route("/v1/environments/{environment}/flags", get(admin::settings))
+        .route("/v1/organizations", post(admin::create_organization).get(admin::organizations))
+        .route(
+            "/v1/organizations/{organization}",
+            get(admin::organization).patch(admin::patch_organization).delete(admin::delete_organization),
+        )
+        .route("/v1/organizations/{organization}/members", get(admin::members))
+        .route(
+            "/v1/organizations/{organization}/members/{user}",
+            get(admin::member).put(admin::put_member).delete(admin::delete_member),
+        )
+        .route("/v1/users", post(admin::create_user).get(admin::users))
+        .route("/v1/users/{user}", get(admin::user).patch(admin::patch_user).delete(admin::delete_user))
+        .route("/v1/applications", post(admin::create_application).get(admin::applications))
+        .route(
+            "/v1/applications/{application}",
+            get(admin::application).patch(admin::patch_application).delete(admin::delete_application),
+        )
+        .route("/v1/api-keys", post(admin::create_api_key).get(admin::api_keys))
+        .route("/v1/api-keys/{key}", get(admin::api_key).patch(admin::patch_api_key).delete(admin::delete_api_key))
+        .route("/v1/changes", get(admin::changes))
+        .route("/v1/changes/{revision}", get(admin::change))
+        .route("/v1/evaluate", get(admin::evaluate))
+        .route("/v1/sessions", post(admin::start_session).get(admin::sessions).delete(admin::end_sessions))
+        .route("/v1/sessions/{session}", get(admin::session).delete(admin::end_session))
+}
+
+/// The part of the admin API whose documents hold lists.
+fn large() -> Router<App> {
+    Router::new()
+        .route("/v1/flags/{flag}/environments/{environment}", get(admin::setting).put(admin::put_setting))
+        .route("/v1/flags/{flag}/environments/{environment}/targeting", put(admin::put_targeting))
+        .route(
+            "/v1/flags/{flag}/environments/{environment}/targeting/users/{user}",
+            put(admin::add_target_user).delete(admin::remove_target_user),
+        )
+        .route(
+            "/v1/flags/{flag}/environments/{environment}/targeting/organizations/{organization}",
+            put(admin::add_target_organization).delete(admin::remove_target_organization),
+        )
+        .route("/v1/segments", post(admin::create_segment).get(admin::segments))
+        .route("/v1/segments/{segment}", get(admin::segment).patch(admin::patch_segment).delete(admin::delete_segment))
+        .route("/v1/segments/{segment}/users/{user}", put(admin::add_segment_user).delete(admin::remove_segment_user))
+        .route(
+            "/v1/segments/{segment}/organizations/{organization}",
+            put(admin::add_segment_organization).delete(admin::remove_segment_organization),
+        )
+}
+
+/// Each environment is an issuer of its own: the default one at the root, the others below `/env/<name>`.
+fn issuers() -> Router<App> {
+    Router::new()
+        .route("/oauth2/token", post(oauth::token))
+        .route("/env/{environment}/oauth2/token", post(oauth::token))
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/env/{environment}/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/openid-configuration", get(oauth::metadata))
+        .route("/env/{environment}/.well-known/openid-configuration", get(oauth::metadata))
+        .route("/.well-known/oauth-authorization-server", get(oauth::metadata))
+        .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
+        .layer(DefaultBodyLimit::max(SMALL))
+}

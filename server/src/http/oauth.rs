@@ -1,0 +1,231 @@
+//! The token endpoint (RFC 6749), the keys (RFC 7517) and the metadata (RFC 8414, OpenID Connect Discovery) of each issuer.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Form, FromRequest, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::App;
+use crate::control::{Answer, Once, Success};
+use crate::error::{Error, Kind, Result};
+use crate::issuer::{Grant, Refused, Tokens};
+use crate::secret::{Secret, hash};
+
+/// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
+const REMEMBERED: i64 = 300;
+
+/// The part of the path that names an environment; none at the root.
+type Place = Option<Path<String>>;
+
+async fn environment(app: &App, place: Place) -> Result<String> {
+    let standard = app.issuer.standard_environment();
+    match place {
+        None => Ok(standard.to_owned()),
+        // The default environment has one issuer URL, not two.
+        Some(Path(name)) if name == standard => Err(Error::not_found("environment", &name)),
+        Some(Path(name)) => {
+            app.issuer.keys.hold(&name).await?;
+            Ok(name)
+        }
+    }
+}
+
+/// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.
+struct Denied {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+}
+
+impl Denied {
+    fn request(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, error: "invalid_request", description: description.into() }
+    }
+}
+
+impl From<Refused> for Denied {
+    fn from(refused: Refused) -> Self {
+        let description = refused.to_string();
+        let (status, error) = match refused {
+            Refused::Client => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
+            Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
+            Refused::Failed(error) if error.kind == Kind::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+            }
+            Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+        };
+        Self { status, error, description }
+    }
+}
+
+impl From<Error> for Denied {
+    fn from(error: Error) -> Self {
+        match error.kind {
+            Kind::Unavailable | Kind::Internal => Refused::Failed(error).into(),
+            Kind::NotFound => Self { status: StatusCode::NOT_FOUND, error: "invalid_request", description: error.detail },
+            _ => Self::request(error.detail),
+        }
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.error, "error_description": self.description });
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flagbearer\""));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        uncached(response)
+    }
+}
+
+fn uncached(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub async fn token(State(app): State<App>, place: Place, request: Request) -> Response {
+    match answer(&app, place, request).await {
+        Ok(response) => uncached(response),
+        Err(denied) => denied.into_response(),
+    }
+}
+
+async fn answer(app: &App, place: Place, request: Request) -> Result<Response, Denied> {
+    let environment = environment(app, place).await?;
+    let (parts, body) = request.into_parts();
+    let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &())
+        .await
+        .map_err(|_| Denied::request("the body is too large or could not be read"))?;
+    let form = form(&parts.headers, bytes.clone()).await?;
+    let (client_id, client_secret) = client(&parts.headers, &form)?;
+    match form.get("grant_type").map(String::as_str) {
+        Some("refresh_token") => {}
+        Some(_) => {
+            let description = "the grants are: refresh_token".to_owned();
+            return Err(Denied { status: StatusCode::BAD_REQUEST, error: "unsupported_grant_type", description });
+        }
+        None => return Err(Denied::request("`grant_type` is required")),
+    }
+    let refresh_token = form.get("refresh_token").ok_or_else(|| Denied::request("`refresh_token` is required"))?;
+    let grant = Grant {
+        environment: &environment,
+        client_id: &client_id,
+        client_secret: client_secret.as_ref(),
+        refresh_token,
+        organization: form.get("organization_id").map(String::as_str),
+    };
+    let Some(once) = once(&parts.headers, &grant, parts.uri.path(), &bytes)? else {
+        let tokens = app.issuer.refresh(&grant, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
+        return Ok(Json(tokens.answer()).into_response());
+    };
+    if let Some(answer) = app.control.recall(&once).await? {
+        return Ok(Json(answer.body).into_response());
+    }
+    let remember = |tokens: &Tokens| {
+        let answer = Answer { success: Success::Done, body: tokens.answer(), revision: None };
+        app.control.memo(&once, &answer, REMEMBERED)
+    };
+    match app.issuer.refresh(&grant, Some(&remember)).await? {
+        Some(tokens) => Ok(Json(tokens.answer()).into_response()),
+        None => {
+            let answer = app.control.recall(&once).await?.ok_or_else(Error::unavailable)?;
+            Ok(Json(answer.body).into_response())
+        }
+    }
+}
+
+/// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
+fn once(headers: &HeaderMap, grant: &Grant<'_>, path: &str, body: &[u8]) -> Result<Option<Once>, Denied> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
+    let secret = grant.client_secret.map(Secret::hash).unwrap_or_default();
+    let scope = format!("{}\n{secret}\n{path}\n{key}", grant.client_id);
+    Ok(Some(Once { scope: hash(scope.as_bytes()), body_hash: hash(body) }))
+}
+
+/// The form's members, each once (RFC 6749 §3.2); an empty one is as if left out.
+async fn form(headers: &HeaderMap, bytes: Bytes) -> Result<HashMap<String, String>, Denied> {
+    let refused = || Denied::request("send the body as `application/x-www-form-urlencoded`");
+    let mut request = Request::builder().method("POST");
+    if let Some(media) = headers.get(header::CONTENT_TYPE) {
+        request = request.header(header::CONTENT_TYPE, media);
+    }
+    let request = request.body(bytes.into()).map_err(|_| refused())?;
+    let Form(pairs) = Form::<Vec<(String, String)>>::from_request(request, &()).await.map_err(|_| refused())?;
+    let mut form = HashMap::new();
+    for (name, value) in pairs {
+        if form.contains_key(&name) {
+            return Err(Denied::request(format!("`{name}` stands twice")));
+        }
+        form.insert(name, value);
+    }
+    form.retain(|_, value| !value.is_empty());
+    Ok(form)
+}
+
+/// The client's id and secret: as HTTP Basic or in the form, not both (RFC 6749 §2.3).
+fn client(headers: &HeaderMap, form: &HashMap<String, String>) -> Result<(String, Option<Secret>), Denied> {
+    let in_form = form.get("client_secret").map(|secret| Secret::new(secret.as_str()));
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        let client_id = form.get("client_id").ok_or_else(|| Denied::request("`client_id` is required"))?;
+        return Ok((client_id.clone(), in_form));
+    };
+    if in_form.is_some() {
+        return Err(Denied::request("the client's secret comes in the header or in the form, not in both"));
+    }
+    let decoded = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .and_then(|(_, text)| STANDARD.decode(text.trim()).ok())
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let (client_id, secret) =
+        decoded.as_deref().and_then(|text| text.split_once(':')).ok_or_else(|| Denied::from(Refused::Client))?;
+    if form.get("client_id").is_some_and(|named| named != client_id) {
+        return Err(Denied::request("`client_id` is not the one in the header"));
+    }
+    Ok((client_id.to_owned(), Some(Secret::new(secret))))
+}
+
+/// Public documents may be read by any page.
+fn public(mut response: Response, seconds: u32) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}")) {
+        headers.insert(header::CACHE_CONTROL, value);
+    }
+    response
+}
+
+pub async fn jwks(State(app): State<App>, place: Place) -> Result<Response> {
+    let environment = environment(&app, place).await?;
+    let jwks = app.issuer.keys.jwks(&environment).await?;
+    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+}
+
+/// Says what works, and nothing else.
+pub async fn metadata(State(app): State<App>, place: Place) -> Result<Response> {
+    let issuer = app.issuer.url(&environment(&app, place).await?);
+    let document = json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/oauth2/token"),
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "grant_types_supported": ["refresh_token"],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+    });
+    Ok(public(Json(document).into_response(), 300))
+}

@@ -1,0 +1,158 @@
+//! The refresh grant: rotate, judge, evaluate, sign.
+
+use flagbearer::timestamp::Timestamp;
+
+use super::{Issuer, Tokens, refresh_token};
+use crate::error::Error;
+use crate::secret::Secret;
+use crate::store::{Application, Memo, Rotated, Rotation, Session};
+
+/// A refresh as it was asked for.
+#[derive(Debug, Clone)]
+pub struct Grant<'a> {
+    /// The environment at whose endpoint it arrived.
+    pub environment: &'a str,
+    pub client_id: &'a str,
+    pub client_secret: Option<&'a Secret>,
+    pub refresh_token: &'a str,
+    /// The organization to go on in.
+    pub organization: Option<&'a str>,
+}
+
+/// Makes of an answer what is remembered for a retry with the same `Idempotency-Key`.
+pub type Remember<'r> = dyn Fn(&Tokens) -> Result<Memo, Error> + Sync + 'r;
+
+/// Why nothing was issued. What is told says no more than the RFC asks for; the log says the rest.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    #[error("the client is not known here, or its secret is wrong")]
+    Client,
+    #[error("the refresh token is not valid; sign in again")]
+    Grant,
+    #[error("the user is not a member of that organization")]
+    NotAMember,
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// What has become of the session that a refresh token names.
+enum Judgement<'r> {
+    /// The token was used now, or a moment ago: its successor has the next generation.
+    Good {
+        application: &'r Application,
+        session: &'r Session,
+        generation: i64,
+    },
+    /// An older token was used again: somebody has a copy.
+    Reused {
+        session: &'r str,
+    },
+    Bad(Refused),
+}
+
+impl Issuer {
+    /// Uses a refresh token: the whole path from token to tokens.
+    ///
+    /// `Ok(None)` where the same was answered already, under the `Idempotency-Key` that `remember` is for.
+    pub async fn refresh(&self, grant: &Grant<'_>, remember: Option<&Remember<'_>>) -> Result<Option<Tokens>, Refused> {
+        let now = self.store.now();
+        // A client is judged even where its token is garbage, so that the answer does not tell which of the two is wrong.
+        let token = refresh_token::parse(&self.key, self.epoch, grant.refresh_token);
+        let rotation = Rotation {
+            session: token.as_ref().map(|token| token.session.to_owned()).unwrap_or_default(),
+            generation: token.as_ref().map_or(0, |token| token.generation),
+            client_id: grant.client_id.to_owned(),
+            secret_hash: grant.client_secret.map(Secret::hash),
+            environment: grant.environment.to_owned(),
+            organization: grant.organization.map(str::to_owned),
+            now: now.milliseconds(),
+        };
+        self.keys.hold(grant.environment).await?;
+        let Some(remember) = remember else {
+            let rotated = self.store.rotate(rotation.clone()).await?;
+            return self.conclude(&rotation, &rotated, now).await.map(Some);
+        };
+        let mint = |rotated: &Rotated| match judge(&rotation, rotated, now) {
+            Judgement::Good { application, session, generation } => {
+                let tokens = self.tokens(rotated, application, session, generation, now)?;
+                let memo = remember(&tokens)?;
+                Ok((Ok(tokens), Some(memo)))
+            }
+            // Judged again below, outside of the transaction.
+            _ => Ok((Err(rotated.clone()), None)),
+        };
+        match self.store.rotate_remembering(&rotation, mint).await? {
+            None => Ok(None),
+            Some(Ok(tokens)) => Ok(Some(tokens)),
+            Some(Err(rotated)) => self.conclude(&rotation, &rotated, now).await.map(Some),
+        }
+    }
+
+    async fn conclude(&self, rotation: &Rotation, rotated: &Rotated, now: Timestamp) -> Result<Tokens, Refused> {
+        match judge(rotation, rotated, now) {
+            Judgement::Good { application, session, generation } => {
+                Ok(self.tokens(rotated, application, session, generation, now)?)
+            }
+            Judgement::Reused { session } => {
+                tracing::warn!(
+                    session,
+                    generation = rotation.generation,
+                    "a used refresh token came again; the session ends"
+                );
+                self.store.revoke_session(session, now).await?;
+                Err(Refused::Grant)
+            }
+            Judgement::Bad(refused) => Err(refused),
+        }
+    }
+
+    fn tokens(
+        &self,
+        rotated: &Rotated,
+        application: &Application,
+        session: &Session,
+        generation: i64,
+        now: Timestamp,
+    ) -> Result<Tokens, Error> {
+        let snapshot = rotated.snapshot.as_ref().ok_or_else(|| Error::internal("a session without an environment"))?;
+        self.issue(application, session, generation, snapshot, now)
+    }
+}
+
+fn judge<'r>(rotation: &Rotation, rotated: &'r Rotated, now: Timestamp) -> Judgement<'r> {
+    let client = rotated.application.as_ref().filter(|(application, secret_hash)| {
+        application.environment == rotation.environment && *secret_hash == rotation.secret_hash
+    });
+    let Some((application, _)) = client else { return Judgement::Bad(Refused::Client) };
+    let Some(session) = &rotated.session else { return Judgement::Bad(Refused::Grant) };
+    // Another client's token tells that client nothing, and does not end the session.
+    if session.application != rotation.client_id || session.environment != rotation.environment {
+        return Judgement::Bad(Refused::Grant);
+    }
+    let generation = rotation.generation + 1;
+    if rotated.moved {
+        return Judgement::Good { application, session, generation };
+    }
+    if !session.lives(now) {
+        return Judgement::Bad(Refused::Grant);
+    }
+    match session.generation - rotation.generation {
+        // Ahead of the session: from a database that was since restored. Nobody stole anything.
+        ..0 => Judgement::Bad(Refused::Grant),
+        // Not moved though it could be: the organization stood in the way.
+        0 => Judgement::Bad(Refused::NotAMember),
+        1 if in_grace(application, session, now) => {
+            let member = rotated.snapshot.as_ref().is_some_and(|snapshot| snapshot.facts.membership.is_some());
+            if rotation.organization.is_some() && !member {
+                return Judgement::Bad(Refused::NotAMember);
+            }
+            Judgement::Good { application, session, generation }
+        }
+        _ => Judgement::Reused { session: &session.id },
+    }
+}
+
+/// A retry comes before first use + grace; a grace of 0 means that none does.
+fn in_grace(application: &Application, session: &Session, now: Timestamp) -> bool {
+    session.rotated_at.is_some_and(|first_use| now < first_use.plus_seconds(application.grace))
+}

@@ -1,0 +1,169 @@
+//! A running server: opened, founded where the database is empty, listening, stopped in order.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::control::{Control, mint_api_key};
+use crate::error::{Error, Result};
+use crate::http::{App, router};
+use crate::issuer::{Issuer, create_keys};
+use crate::secret::{InstallationKey, Secret, random_alphanumeric};
+use crate::store::{ApiKey, Author, Role, Store};
+
+/// The environments of a new installation; the first is the default one.
+const FIRST_ENVIRONMENTS: [&str; 2] = ["production", "staging"];
+
+/// A server that is ready to run.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    app: App,
+    /// Where it listens.
+    pub address: SocketAddr,
+    pub public_url: String,
+    /// The first administrator's key, where this start founded the installation: to be shown once.
+    pub first_key: Option<Secret>,
+}
+
+impl Server {
+    /// Opens everything that the configuration names. Nothing is answered before [`Server::run`].
+    pub async fn open(config: &Config) -> Result<Self> {
+        let clock = Arc::new(SystemClock::default());
+        let store = Arc::new(Store::open(&config.database_url, clock.clone()).await?);
+        clock.correct(store.clock_offset().await?);
+        Self::with_store(config, store).await
+    }
+
+    /// The same with a clock of the caller's.
+    pub async fn open_with_clock(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        let store = Arc::new(Store::open(&config.database_url, clock).await?);
+        Self::with_store(config, store).await
+    }
+
+    async fn with_store(config: &Config, store: Arc<Store>) -> Result<Self> {
+        if config.admin_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
+            return Err(Error::configuration("the administrator key is shorter than 32 characters; choose a longer one"));
+        }
+        let (key, first_key) = found(config, &store).await?;
+        let installation = store.installation().await?.ok_or_else(|| Error::internal("the installation is not founded"))?;
+        if installation.key_check != key.check() {
+            return Err(Error::configuration(format!(
+                "this database was sealed with the key `{}`, but the one given is `{}`; give the key file that belongs to it",
+                installation.key_check,
+                key.check()
+            )));
+        }
+        if let Some(secret) = &config.admin_key {
+            put_admin_key(&store, secret).await?;
+        }
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| Error::configuration(format!("cannot listen on {}: {error}", config.listen)))?;
+        let address = listener.local_addr().map_err(Error::internal)?;
+        let public_url = match &config.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{address}"),
+        };
+        let environments = store.read().await?.environments().await?;
+        let standard = environments.iter().find(|environment| environment.standard);
+        let standard = standard.ok_or_else(|| Error::internal("there is no default environment"))?;
+        let key = Arc::new(key);
+        let issuer = Arc::new(Issuer::new(store.clone(), key.clone(), installation.epoch, &public_url, &standard.name));
+        let control = Control::new(store.clone(), key, issuer.clone());
+        Ok(Self { listener, app: App::new(store, control, issuer), address, public_url, first_key })
+    }
+
+    /// Answers until `stop`; then finishes what it has begun, and closes the database.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let store = self.app.store.clone();
+        // Answers are small and complete: waiting to fill a packet only delays them.
+        let listener = self.listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY could not be set");
+            }
+        });
+        axum::serve(listener, router(self.app)).with_graceful_shutdown(stop).await.map_err(Error::internal)?;
+        store.close().await;
+        Ok(())
+    }
+}
+
+/// Finds the installation's key, and founds the installation where the database is empty.
+async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Option<Secret>)> {
+    let given = match &config.key {
+        Some(text) => Some(InstallationKey::parse(text.expose())?),
+        None => InstallationKey::read(&config.key_file)?,
+    };
+    // A founder holds the lock from here to the commit; whoever comes meanwhile finds it founded.
+    let Some(founding) = store.founding().await? else {
+        let installation = store.installation().await?.ok_or_else(|| Error::internal("the installation is not founded"))?;
+        return given.map(|key| (key, None)).ok_or_else(|| {
+            Error::configuration(format!(
+                "this database was sealed with the key `{}`, but there is no key file `{}`; restore it from the backup, \
+                 or name it with --key-file",
+                installation.key_check,
+                config.key_file.display()
+            ))
+        });
+    };
+    let key = match given {
+        Some(key) => key,
+        None => InstallationKey::create(&config.key_file)?,
+    };
+    let mut write = founding.found(store, 1, key.check()).await?;
+    for (number, name) in FIRST_ENVIRONMENTS.into_iter().enumerate() {
+        write.insert_environment(name, number == 0, false).await?;
+        create_keys(&mut write, &key, name).await?;
+    }
+    let first_key = match config.admin_key {
+        Some(_) => None,
+        None => {
+            let id = random_alphanumeric(12)?;
+            let secret = mint_api_key(None, &id)?;
+            let name = "first administrator".to_owned();
+            let (created_at, revision) = (write.now, write.revision);
+            let key = ApiKey { id, name, role: Role::Administrator, environment: None, created_at, revision };
+            write.put_api_key(&key, &secret.hash()).await?;
+            Some(secret)
+        }
+    };
+    write.commit(&system("the installation is founded")).await?;
+    Ok((key, first_key))
+}
+
+/// Sees to it that the configured administrator key exists, and no former one under its name.
+async fn put_admin_key(store: &Store, secret: &Secret) -> Result<()> {
+    let hash = secret.hash();
+    if store.read().await?.api_key_by_hash(&hash).await?.is_some() {
+        return Ok(());
+    }
+    let mut write = store.write().await?;
+    let (created_at, revision) = (write.now, write.revision);
+    let key = ApiKey {
+        id: "configured".to_owned(),
+        name: "configured administrator".to_owned(),
+        role: Role::Administrator,
+        environment: None,
+        created_at,
+        revision,
+    };
+    write.put_api_key(&key, &hash).await?;
+    write.commit(&system("the configured administrator key is set")).await?;
+    Ok(())
+}
+
+fn system(comment: &str) -> Author {
+    Author {
+        actor_type: "system",
+        id: "system".to_owned(),
+        name: "the server's start".to_owned(),
+        request_id: String::new(),
+        comment: Some(comment.to_owned()),
+    }
+}

@@ -1,0 +1,118 @@
+//! Reading the change log.
+
+use flagbearer::timestamp::Timestamp;
+use serde_json::{Value, json};
+
+use super::engine::{Connection, Parameter, Row, params};
+use crate::error::{Error, Result};
+
+/// Which changes are wanted. Everything set must hold.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeFilter {
+    /// A flag's id.
+    pub flag: Option<String>,
+    pub environment: Option<String>,
+    pub organization: Option<String>,
+    pub user: Option<String>,
+    /// The id of the key that made the change.
+    pub actor: Option<String>,
+    pub since: Option<Timestamp>,
+    /// Exclusive.
+    pub until: Option<Timestamp>,
+    /// Only changes before this revision: the list runs backwards.
+    pub before: Option<i64>,
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT c.revision, c.at, c.actor_type, c.actor_id, c.actor_name, c.request_id, c.comment FROM changes c "
+    };
+}
+
+/// One statement for every filter: a parameter that is NULL does not restrict.
+const FILTER: &str = concat!(
+    columns!(),
+    "WHERE (CAST($1 AS BIGINT) IS NULL OR c.revision < $1) AND (CAST($2 AS BIGINT) IS NULL OR c.at >= $2) \
+       AND (CAST($3 AS BIGINT) IS NULL OR c.at < $3) AND (CAST($4 AS TEXT) IS NULL OR c.actor_id = $4) \
+       AND (CAST($5 AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM edits e WHERE e.revision = c.revision AND e.flag = $5)) \
+       AND (CAST($6 AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM edits e WHERE e.revision = c.revision \
+            AND (e.environment = $6 OR e.environment IS NULL))) \
+       AND (CAST($7 AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM edits e WHERE e.revision = c.revision AND e.organization = $7)) \
+       AND (CAST($8 AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM edits e WHERE e.revision = c.revision AND e.user_id = $8)) \
+     ORDER BY c.revision DESC LIMIT $9"
+);
+
+impl Connection {
+    /// Changes as the API answers them, the newest first.
+    pub async fn changes(&mut self, filter: &ChangeFilter, limit: i64) -> Result<Vec<Value>> {
+        let parameters: [Parameter; 9] = [
+            filter.before.into(),
+            filter.since.into(),
+            filter.until.into(),
+            filter.actor.clone().into(),
+            filter.flag.clone().into(),
+            filter.environment.clone().into(),
+            filter.organization.clone().into(),
+            filter.user.clone().into(),
+            limit.into(),
+        ];
+        let rows = self.rows(FILTER, &parameters).await?;
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in &rows {
+            changes.push(self.with_edits(row).await?);
+        }
+        Ok(changes)
+    }
+
+    pub async fn change(&mut self, revision: i64) -> Result<Value> {
+        let row = self.row(concat!(columns!(), "WHERE c.revision = $1"), params![revision]).await?;
+        let row = row.ok_or_else(|| Error::not_found("change", &revision.to_string()))?;
+        self.with_edits(&row).await
+    }
+
+    async fn with_edits(&mut self, row: &Row) -> Result<Value> {
+        let revision = row.integer(0)?;
+        let sql = "SELECT entity, id, environment, flag, organization, user_id, before, after FROM edits \
+                   WHERE revision = $1 ORDER BY position";
+        let rows = self.rows(sql, params![revision]).await?;
+        let mut edits = Vec::with_capacity(rows.len());
+        let mut environments = std::collections::BTreeSet::new();
+        let mut everywhere = false;
+        for edit in &rows {
+            match edit.maybe_text(2)? {
+                Some(environment) => drop(environments.insert(environment)),
+                None => everywhere = true,
+            }
+            edits.push(json!({
+                "entity": edit.text(0)?,
+                "id": edit.text(1)?,
+                "environment": edit.maybe_text(2)?,
+                "flag": edit.maybe_text(3)?,
+                "organization": edit.maybe_text(4)?,
+                "user": edit.maybe_text(5)?,
+                "before": document(edit.maybe_text(6)?)?,
+                "after": document(edit.maybe_text(7)?)?,
+            }));
+        }
+        if everywhere {
+            let all = self.environments().await?;
+            environments.extend(all.into_iter().map(|environment| environment.name));
+        }
+        Ok(json!({
+            "revision": revision,
+            "at": row.time(1)?,
+            "actor": { "type": row.text(2)?, "id": row.text(3)?, "name": row.text(4)? },
+            "request_id": row.text(5)?,
+            "comment": row.maybe_text(6)?,
+            "environments": environments,
+            "edits": edits,
+        }))
+    }
+}
+
+fn document(text: Option<String>) -> Result<Value> {
+    match text {
+        None => Ok(Value::Null),
+        Some(text) => serde_json::from_str(&text).map_err(Error::internal),
+    }
+}

@@ -1,0 +1,113 @@
+//! Environments.
+
+use flagbearer::timestamp::Timestamp;
+use serde_json::{Value, json};
+
+use super::engine::{Connection, Row, params};
+use super::{Edit, Entity, Write};
+use crate::error::{Error, Result};
+
+/// An environment: its own settings, keys, applications and sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    pub name: String,
+    /// The default environment: its issuer is the public URL itself.
+    pub standard: bool,
+    /// Only administrators may change it.
+    pub protected: bool,
+    /// The last change that touches it: `flags_rev` of its tokens.
+    pub revision: i64,
+    /// The last change to what its ruleset holds.
+    pub ruleset_revision: i64,
+    /// The last change to this document.
+    pub document_revision: i64,
+    pub created_at: Timestamp,
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT name, standard, protected, revision, ruleset_revision, document_revision, created_at FROM environments "
+    };
+}
+
+impl TryFrom<&Row> for Environment {
+    type Error = Error;
+
+    fn try_from(row: &Row) -> Result<Self> {
+        Ok(Self {
+            name: row.text(0)?,
+            standard: row.boolean(1)?,
+            protected: row.boolean(2)?,
+            revision: row.integer(3)?,
+            ruleset_revision: row.integer(4)?,
+            document_revision: row.integer(5)?,
+            created_at: row.time(6)?,
+        })
+    }
+}
+
+impl Environment {
+    /// The document as it stands in the change log.
+    pub fn document(&self) -> Value {
+        json!({ "name": self.name, "default": self.standard, "protected": self.protected })
+    }
+}
+
+impl Connection {
+    /// All environments, the default one first.
+    pub async fn environments(&mut self) -> Result<Vec<Environment>> {
+        let rows = self.rows(concat!(columns!(), "ORDER BY standard DESC, name"), &[]).await?;
+        rows.iter().map(Environment::try_from).collect()
+    }
+
+    pub async fn environment(&mut self, name: &str) -> Result<Environment> {
+        let row = self.row(concat!(columns!(), "WHERE name = $1"), params![name]).await?;
+        row.as_ref().map(Environment::try_from).transpose()?.ok_or_else(|| Error::not_found("environment", name))
+    }
+}
+
+impl Write {
+    pub async fn insert_environment(&mut self, name: &str, standard: bool, protected: bool) -> Result<Environment> {
+        let (revision, created_at) = (self.revision, self.now);
+        let environment = Environment {
+            name: name.to_owned(),
+            standard,
+            protected,
+            revision,
+            ruleset_revision: revision,
+            document_revision: revision,
+            created_at,
+        };
+        let sql = "INSERT INTO environments \
+                   (name, standard, protected, revision, ruleset_revision, document_revision, created_at) \
+                   VALUES ($1, $2, $3, $4, $4, $4, $5)";
+        self.execute(sql, params![name, standard, protected, revision, created_at]).await?;
+        self.record(Edit::new(Entity::Environment, name, None, Some(environment.document())).environment(name));
+        Ok(environment)
+    }
+
+    pub async fn update_environment(&mut self, before: &Environment, after: &mut Environment) -> Result<()> {
+        after.document_revision = self.revision;
+        let sql = "UPDATE environments SET protected = $2, document_revision = $3 WHERE name = $1";
+        self.execute(sql, params![after.name.as_str(), after.protected, self.revision]).await?;
+        let edit = Edit::new(Entity::Environment, &before.name, Some(before.document()), Some(after.document()));
+        self.record(edit.environment(&before.name));
+        Ok(())
+    }
+
+    /// Removes an environment with all that it alone holds: settings, organization overrides, signing keys, API keys.
+    pub async fn delete_environment(&mut self, environment: &Environment) -> Result<()> {
+        for sql in [
+            "DELETE FROM settings WHERE environment = $1",
+            "DELETE FROM overrides WHERE environment = $1",
+            "DELETE FROM signing_keys WHERE environment = $1",
+            "DELETE FROM api_keys WHERE environment = $1",
+            "DELETE FROM environments WHERE name = $1",
+        ] {
+            self.execute(sql, params![environment.name.as_str()]).await?;
+        }
+        let edit = Edit::new(Entity::Environment, &environment.name, Some(environment.document()), None);
+        self.record(edit.environment(&environment.name));
+        Ok(())
+    }
+}

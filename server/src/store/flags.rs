@@ -1,0 +1,240 @@
+//! Flags and their settings.
+
+use flagbearer::flag::Flag;
+use flagbearer::setting::Setting;
+use flagbearer::timestamp::Timestamp;
+use serde_json::Value;
+
+use super::engine::{Connection, Parameter, Row, params};
+use super::{Edit, Entity, Write};
+use crate::error::{Error, Result};
+
+/// A flag that lives or is archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFlag {
+    pub flag: Flag,
+    pub revision: i64,
+    pub created_revision: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub archived_at: Option<Timestamp>,
+}
+
+impl StoredFlag {
+    /// The flag, unless it is archived: then it is absent from rulesets and tokens.
+    pub fn living(&self) -> Option<&Flag> {
+        self.archived_at.is_none().then_some(&self.flag)
+    }
+
+    /// The document as it stands in the change log.
+    pub fn document(&self) -> Result<Value> {
+        let mut document = to_value(&self.flag)?;
+        document["archived_at"] = to_value(&self.archived_at)?;
+        Ok(document)
+    }
+}
+
+/// A setting as stored, or the standard one where none is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSetting {
+    pub setting: Setting,
+    pub revision: i64,
+}
+
+/// Which flags are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct FlagFilter {
+    /// Part of the key or the name, without regard to case.
+    pub query: Option<String>,
+    pub tag: Option<String>,
+    pub kind: Option<String>,
+    pub archived: bool,
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT document, revision, created_revision, created_at, updated_at, archived_at FROM flags "
+    };
+}
+
+impl TryFrom<&Row> for StoredFlag {
+    type Error = Error;
+
+    fn try_from(row: &Row) -> Result<Self> {
+        Ok(Self {
+            flag: Flag::from_stored(&stored(&row.text(0)?)?).map_err(Error::internal)?,
+            revision: row.integer(1)?,
+            created_revision: row.integer(2)?,
+            created_at: row.time(3)?,
+            updated_at: row.time(4)?,
+            archived_at: row.maybe_time(5)?,
+        })
+    }
+}
+
+impl Connection {
+    pub async fn flag(&mut self, key: &str) -> Result<StoredFlag> {
+        self.find_flag(key).await?.ok_or_else(|| Error::not_found("flag", key))
+    }
+
+    pub async fn find_flag(&mut self, key: &str) -> Result<Option<StoredFlag>> {
+        let row = self.row(concat!(columns!(), "WHERE key = $1"), params![key]).await?;
+        row.as_ref().map(StoredFlag::try_from).transpose()
+    }
+
+    /// In order of key, those after `cursor`.
+    pub async fn flags(&mut self, filter: &FlagFilter, cursor: &str, limit: i64) -> Result<Vec<StoredFlag>> {
+        let sql = super::engine::Sql::either(
+            concat!(
+                columns!(),
+                "WHERE key > $1 AND (archived_at IS NOT NULL) = ($2 = 1) \
+                 AND ($3 IS NULL OR instr(lower(key), $3) > 0 OR instr(lower(json_extract(document, '$.name')), $3) > 0) \
+                 AND ($4 IS NULL OR EXISTS (SELECT 1 FROM json_each(document, '$.tags') WHERE value = $4)) \
+                 AND ($5 IS NULL OR json_extract(document, '$.kind') = $5) ORDER BY key LIMIT $6"
+            ),
+            concat!(
+                columns!(),
+                "WHERE key > $1 AND (archived_at IS NOT NULL) = ($2 = 1) \
+                 AND (CAST($3 AS TEXT) IS NULL OR strpos(lower(key), $3) > 0 \
+                      OR strpos(lower(document::jsonb ->> 'name'), $3) > 0) \
+                 AND (CAST($4 AS TEXT) IS NULL OR document::jsonb -> 'tags' ? $4) \
+                 AND (CAST($5 AS TEXT) IS NULL OR document::jsonb ->> 'kind' = $5) ORDER BY key LIMIT $6"
+            ),
+        );
+        let parameters: [Parameter; 6] = [
+            cursor.into(),
+            filter.archived.into(),
+            filter.query.as_deref().map(str::to_lowercase).into(),
+            filter.tag.clone().into(),
+            filter.kind.clone().into(),
+            limit.into(),
+        ];
+        self.rows(sql, &parameters).await?.iter().map(StoredFlag::try_from).collect()
+    }
+
+    /// Every living flag with its setting in one environment: what a ruleset is compiled from.
+    pub async fn living_settings(&mut self, environment: &str) -> Result<Vec<(Flag, Setting)>> {
+        let sql = "SELECT f.document, s.document FROM flags f \
+                   LEFT JOIN settings s ON s.flag = f.id AND s.environment = $1 WHERE f.archived_at IS NULL";
+        let mut settings = Vec::new();
+        for row in self.rows(sql, params![environment]).await? {
+            let flag = Flag::from_stored(&stored(&row.text(0)?)?).map_err(Error::internal)?;
+            let setting = parse_setting(row.maybe_text(1)?, &flag)?;
+            settings.push((flag, setting));
+        }
+        Ok(settings)
+    }
+
+    pub async fn setting(&mut self, stored: &StoredFlag, environment: &str) -> Result<StoredSetting> {
+        let sql = "SELECT document, revision FROM settings WHERE flag = $1 AND environment = $2";
+        let row = self.row(sql, params![&*stored.flag.id, environment]).await?;
+        let Some(row) = row else {
+            return Ok(StoredSetting { setting: Setting::default(), revision: stored.created_revision });
+        };
+        Ok(StoredSetting { setting: parse_setting(Some(row.text(0)?), &stored.flag)?, revision: row.integer(1)? })
+    }
+
+    /// The settings of all flags, archived ones too, that are stored for an environment: the flag's key and the setting.
+    pub async fn stored_settings(&mut self, environment: &str) -> Result<Vec<(String, Setting)>> {
+        let sql = "SELECT f.document, s.document FROM settings s JOIN flags f ON f.id = s.flag WHERE s.environment = $1";
+        let mut settings = Vec::new();
+        for row in self.rows(sql, params![environment]).await? {
+            let flag = Flag::from_stored(&stored(&row.text(0)?)?).map_err(Error::internal)?;
+            let setting = parse_setting(Some(row.text(1)?), &flag)?;
+            settings.push((flag.key.to_string(), setting));
+        }
+        Ok(settings)
+    }
+
+    /// Every flag's setting in an environment, in order of key: those after `cursor`.
+    pub async fn settings(
+        &mut self,
+        environment: &str,
+        cursor: &str,
+        limit: i64,
+    ) -> Result<Vec<(StoredFlag, StoredSetting)>> {
+        let sql = "SELECT f.document, f.revision, f.created_revision, f.created_at, f.updated_at, f.archived_at, \
+                   s.document, s.revision FROM flags f LEFT JOIN settings s ON s.flag = f.id AND s.environment = $1 \
+                   WHERE f.key > $2 AND f.archived_at IS NULL ORDER BY f.key LIMIT $3";
+        let mut settings = Vec::new();
+        for row in self.rows(sql, params![environment, cursor, limit]).await? {
+            let flag = StoredFlag::try_from(&row)?;
+            let setting = parse_setting(row.maybe_text(6)?, &flag.flag)?;
+            let revision = row.maybe_integer(7)?.unwrap_or(flag.created_revision);
+            settings.push((flag, StoredSetting { setting, revision }));
+        }
+        Ok(settings)
+    }
+}
+
+impl Write {
+    pub async fn insert_flag(&mut self, flag: Flag) -> Result<StoredFlag> {
+        let (revision, now) = (self.revision, self.now);
+        let stored =
+            StoredFlag { flag, revision, created_revision: revision, created_at: now, updated_at: now, archived_at: None };
+        let document = to_value(&stored.flag)?.to_string();
+        let sql = "INSERT INTO flags (id, key, document, revision, created_revision, created_at, updated_at) \
+                   VALUES ($1, $2, $3, $4, $4, $5, $5)";
+        self.execute(sql, params![&*stored.flag.id, stored.flag.key.as_str(), document, revision, now]).await?;
+        self.record(Edit::new(Entity::Flag, &*stored.flag.id, None, Some(stored.document()?)).flag(&stored.flag.id));
+        Ok(stored)
+    }
+
+    /// Stores what changed of a flag: its document, or whether it is archived.
+    pub async fn update_flag(&mut self, before: &StoredFlag, after: &mut StoredFlag) -> Result<()> {
+        after.revision = self.revision;
+        after.updated_at = self.now;
+        let document = to_value(&after.flag)?.to_string();
+        let sql = "UPDATE flags SET document = $2, revision = $3, updated_at = $4, archived_at = $5 WHERE id = $1";
+        self.execute(sql, params![&*after.flag.id, document, after.revision, after.updated_at, after.archived_at]).await?;
+        let edit = Edit::new(Entity::Flag, &*before.flag.id, Some(before.document()?), Some(after.document()?));
+        self.record(edit.flag(&before.flag.id));
+        Ok(())
+    }
+
+    /// Deletes a flag with its settings and overrides, each noted in the log.
+    pub async fn delete_flag(&mut self, stored: &StoredFlag) -> Result<()> {
+        let id = &*stored.flag.id;
+        self.drop_overrides(&stored.flag, None, None).await?;
+        for environment in self.environments().await? {
+            let found = self.setting(stored, &environment.name).await?;
+            if found.revision != stored.created_revision || found.setting != Setting::default() {
+                self.record(setting_edit(&stored.flag, &environment.name, Some(&found.setting), None)?);
+            }
+        }
+        self.execute("DELETE FROM flags WHERE id = $1", params![id]).await?;
+        self.record(Edit::new(Entity::Flag, id, Some(stored.document()?), None).flag(id));
+        Ok(())
+    }
+
+    /// Replaces a setting whole.
+    pub async fn put_setting(&mut self, flag: &Flag, environment: &str, before: &Setting, after: &Setting) -> Result<()> {
+        let sql = "INSERT INTO settings (flag, environment, document, revision) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (flag, environment) DO UPDATE SET document = excluded.document, revision = excluded.revision";
+        self.execute(sql, params![&*flag.id, environment, to_value(after)?.to_string(), self.revision]).await?;
+        self.record(setting_edit(flag, environment, Some(before), Some(after))?);
+        Ok(())
+    }
+}
+
+fn setting_edit(flag: &Flag, environment: &str, before: Option<&Setting>, after: Option<&Setting>) -> Result<Edit> {
+    let before = before.map(to_value).transpose()?;
+    let after = after.map(to_value).transpose()?;
+    Ok(Edit::new(Entity::Setting, &*flag.id, before, after).environment(environment).flag(&flag.id))
+}
+
+fn parse_setting(text: Option<String>, flag: &Flag) -> Result<Setting> {
+    match text {
+        None => Ok(Setting::default()),
+        Some(text) => Setting::parse(&stored(&text)?, flag).map_err(Error::internal),
+    }
+}
+
+/// A document that we stored ourselves.
+pub(super) fn stored(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(Error::internal)
+}
+
+pub(crate) fn to_value(document: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(document).map_err(Error::internal)
+}

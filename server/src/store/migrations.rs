@@ -1,0 +1,34 @@
+//! The tables' history, embedded in the binary and run at start. Forward only; replicas that start together wait for one
+//! another (sqlx takes a lock).
+
+use std::borrow::Cow;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::engine::Engine;
+use crate::error::{Error, Result};
+
+/// Version, description, and the statements for SQLite and for PostgreSQL.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
+    1,
+    "foundation",
+    include_str!("../../migrations/sqlite/0001_foundation.sql"),
+    include_str!("../../migrations/postgres/0001_foundation.sql"),
+)];
+
+pub async fn run(engine: &Engine) -> Result<()> {
+    let migrator = |postgres: bool| {
+        let migrations = MIGRATIONS.iter().map(|(version, description, sqlite, for_postgres)| {
+            let sql = if postgres { for_postgres } else { sqlite };
+            let sql = (*sql).into_sql_str();
+            Migration::new(*version, Cow::Borrowed(*description), MigrationType::Simple, sql, false)
+        });
+        Migrator::with_migrations(migrations.collect())
+    };
+    let outcome = match engine {
+        Engine::Sqlite { writer, .. } => migrator(false).run(writer).await,
+        Engine::Postgres { pool } => migrator(true).run(pool).await,
+    };
+    outcome.map_err(|error| Error::configuration(format!("the database's tables cannot be brought up to date: {error}")))
+}

@@ -1,0 +1,95 @@
+//! All SQL. Rows become domain types here, and nothing above knows which database answers.
+
+mod api_keys;
+mod applications;
+mod changes;
+mod directory;
+mod engine;
+mod environments;
+mod flags;
+mod idempotency;
+mod installation;
+mod migrations;
+mod overrides;
+mod rotate;
+mod segments;
+mod sessions;
+mod signing_keys;
+mod snapshot;
+mod write;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use flagbearer::timestamp::Timestamp;
+
+pub use api_keys::{ApiKey, Role};
+pub use applications::{Application, StoredApplication};
+pub use changes::ChangeFilter;
+pub use directory::{Membership, Organization, StoredMembership, User};
+pub use engine::Connection;
+pub use environments::Environment;
+pub(crate) use flags::to_value;
+pub use flags::{FlagFilter, StoredFlag, StoredSetting};
+pub use idempotency::{Memo, Remembered};
+pub use installation::{Founding, Installation};
+pub use overrides::{Level, StoredOverride};
+pub use rotate::{Rotated, Rotation};
+pub use segments::StoredSegment;
+pub use sessions::{Session, SessionFilter, Start};
+pub use signing_keys::StoredSigningKey;
+pub use snapshot::{Facts, Snapshot};
+pub use write::{Author, Edit, Entity, Write};
+
+use crate::clock::Clock;
+use crate::error::Result;
+use engine::Engine;
+
+/// The database, what is remembered of it, and the queue of refreshes in front of it.
+#[derive(Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+    batches: rotate::Batches,
+}
+
+#[derive(Debug)]
+pub struct Inner {
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    rulesets: snapshot::Rulesets,
+}
+
+impl Deref for Store {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl Store {
+    /// Opens the database and brings its tables up to date.
+    pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self> {
+        let engine = Engine::open(url).await?;
+        migrations::run(&engine).await?;
+        let inner = Arc::new(Inner { engine, clock, rulesets: snapshot::Rulesets::default() });
+        Ok(Self { batches: rotate::Batches::start(inner.clone()), inner })
+    }
+
+    /// A transaction that only reads, all of it from one snapshot.
+    pub async fn read(&self) -> Result<Connection> {
+        self.engine.read().await
+    }
+
+    /// Closes the database; what was acknowledged is in it.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+}
+
+impl Inner {
+    /// The time of a request that begins now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

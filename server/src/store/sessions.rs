@@ -1,0 +1,242 @@
+//! Sessions. No secret is stored: refresh tokens are derived from id and generation.
+
+use flagbearer::timestamp::Timestamp;
+use serde_json::{Value, json};
+
+use super::applications::Application;
+use super::engine::{Connection, Row, params};
+use super::snapshot::Snapshot;
+use super::{Memo, Store};
+use crate::error::{Error, Kind, Result};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub id: String,
+    pub environment: String,
+    /// The application's client id.
+    pub application: String,
+    pub user: String,
+    pub organization: Option<String>,
+    /// How often it was refreshed: the generation of its valid refresh token.
+    pub generation: i64,
+    /// When the generation before this one was first used.
+    pub rotated_at: Option<Timestamp>,
+    /// When the user signed in; refreshing does not change it.
+    pub auth_time: Timestamp,
+    /// The idle deadline, never past the absolute one.
+    pub expires_at: Timestamp,
+    pub absolute_expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Session {
+    pub fn lives(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at
+    }
+
+    pub fn answer(&self) -> Value {
+        json!({
+            "session_id": self.id,
+            "environment": self.environment,
+            "application": self.application,
+            "user": self.user,
+            "organization": self.organization,
+            "generation": self.generation,
+            "last_refreshed_at": self.rotated_at,
+            "auth_time": self.auth_time,
+            "expires_at": self.expires_at,
+            "absolute_expires_at": self.absolute_expires_at,
+            "revoked_at": self.revoked_at,
+        })
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT id, environment, application, user_id, organization, generation, rotated_at, auth_time, expires_at, \
+         absolute_expires_at, revoked_at FROM sessions "
+    };
+}
+
+impl TryFrom<&Row> for Session {
+    type Error = Error;
+
+    fn try_from(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: row.text(0)?,
+            environment: row.text(1)?,
+            application: row.text(2)?,
+            user: row.text(3)?,
+            organization: row.maybe_text(4)?,
+            generation: row.integer(5)?,
+            rotated_at: row.maybe_time(6)?,
+            auth_time: row.time(7)?,
+            expires_at: row.time(8)?,
+            absolute_expires_at: row.time(9)?,
+            revoked_at: row.maybe_time(10)?,
+        })
+    }
+}
+
+/// Which living sessions are meant. Everything set must hold.
+#[derive(Debug, Clone, Default)]
+pub struct SessionFilter {
+    pub environment: Option<String>,
+    pub user: Option<String>,
+    pub organization: Option<String>,
+    pub application: Option<String>,
+}
+
+impl SessionFilter {
+    fn parameters(&self, now: Timestamp) -> Vec<super::engine::Parameter> {
+        vec![
+            now.into(),
+            self.environment.clone().into(),
+            self.user.clone().into(),
+            self.organization.clone().into(),
+            self.application.clone().into(),
+        ]
+    }
+}
+
+macro_rules! filtered {
+    () => {
+        "WHERE revoked_at IS NULL AND expires_at > $1 AND (CAST($2 AS TEXT) IS NULL OR environment = $2) \
+         AND (CAST($3 AS TEXT) IS NULL OR user_id = $3) AND (CAST($4 AS TEXT) IS NULL OR organization = $4) \
+         AND (CAST($5 AS TEXT) IS NULL OR application = $5) "
+    };
+}
+
+/// Where a new session starts.
+#[derive(Debug, Clone)]
+pub struct Start<'a> {
+    pub id: &'a str,
+    pub application: &'a Application,
+    pub user: &'a str,
+    pub organization: Option<&'a str>,
+    /// Refuse a user, an organization or a membership that is not known, instead of creating it bare.
+    pub strict: bool,
+    pub now: Timestamp,
+}
+
+/// How often a transaction that lost a race is run again.
+pub(super) const ATTEMPTS: usize = 5;
+
+impl Store {
+    /// Starts a session. `mint` makes the answer from what the same transaction reads, and says what to remember of it;
+    /// `None` where the same was answered already.
+    pub async fn start_session<T>(
+        &self,
+        start: &Start<'_>,
+        mint: impl Fn(&Session, &Snapshot) -> Result<(T, Option<Memo>)>,
+    ) -> Result<Option<T>> {
+        for _ in 0..ATTEMPTS {
+            match self.try_start(start, &mint).await {
+                Err(error) if error.code == Error::RACED => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Error::unavailable())
+    }
+
+    async fn try_start<T>(
+        &self,
+        start: &Start<'_>,
+        mint: impl Fn(&Session, &Snapshot) -> Result<(T, Option<Memo>)>,
+    ) -> Result<Option<T>> {
+        let mut connection = self.engine.write_snapshot().await?;
+        if start.strict {
+            known(&mut connection, start.user, start.organization).await?;
+        } else {
+            connection.ensure_member(start.user, start.organization, start.now).await?;
+        }
+        let session = start.session();
+        let sql = "INSERT INTO sessions (id, environment, application, user_id, organization, generation, auth_time, \
+                   expires_at, absolute_expires_at) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8)";
+        let parameters = params![
+            session.id.as_str(),
+            session.environment.as_str(),
+            session.application.as_str(),
+            session.user.as_str(),
+            session.organization.as_deref(),
+            session.auth_time,
+            session.expires_at,
+            session.absolute_expires_at,
+        ];
+        connection.execute(sql, parameters).await?;
+        let snapshot = self
+            .snapshot_in(&mut connection, &session.environment, Some(&session.user), session.organization.as_deref())
+            .await?;
+        let (answer, memo) = mint(&session, &snapshot)?;
+        if let Some(memo) = memo
+            && !connection.remember(&memo, start.now).await?
+        {
+            return Ok(None);
+        }
+        connection.commit().await?;
+        Ok(Some(answer))
+    }
+
+    pub async fn session(&self, id: &str) -> Result<Session> {
+        let row = self.read().await?.row(concat!(columns!(), "WHERE id = $1"), params![id]).await?;
+        row.as_ref().map(Session::try_from).transpose()?.ok_or_else(|| Error::not_found("session", id))
+    }
+
+    /// Living sessions in order of id, those after `cursor`.
+    pub async fn sessions(&self, filter: &SessionFilter, cursor: &str, limit: i64) -> Result<Vec<Session>> {
+        let mut parameters = filter.parameters(self.now());
+        parameters.extend([cursor.into(), limit.into()]);
+        let sql = concat!(columns!(), filtered!(), "AND id > $6 ORDER BY id LIMIT $7");
+        self.read().await?.rows(sql, &parameters).await?.iter().map(Session::try_from).collect()
+    }
+
+    /// Ends a session. `false` where it had ended or is not there.
+    pub async fn revoke_session(&self, id: &str, now: Timestamp) -> Result<bool> {
+        let mut connection = self.engine.write().await?;
+        let sql = "UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+        let ended = connection.execute(sql, params![id, now]).await?;
+        connection.commit().await?;
+        Ok(ended == 1)
+    }
+
+    /// Ends all living sessions that the filter names, and answers how many those were.
+    pub async fn revoke_sessions(&self, filter: &SessionFilter) -> Result<u64> {
+        let mut connection = self.engine.write().await?;
+        let sql = concat!("UPDATE sessions SET revoked_at = $1 ", filtered!());
+        let ended = connection.execute(sql, &filter.parameters(self.now())).await?;
+        connection.commit().await?;
+        Ok(ended)
+    }
+}
+
+impl Start<'_> {
+    fn session(&self) -> Session {
+        let application = self.application;
+        let absolute_expires_at = self.now.plus_seconds(application.absolute_ttl);
+        Session {
+            id: self.id.to_owned(),
+            environment: application.environment.clone(),
+            application: application.client_id.clone(),
+            user: self.user.to_owned(),
+            organization: self.organization.map(str::to_owned),
+            generation: 1,
+            rotated_at: None,
+            auth_time: self.now,
+            expires_at: self.now.plus_seconds(application.idle_ttl).min(absolute_expires_at),
+            absolute_expires_at,
+            revoked_at: None,
+        }
+    }
+}
+
+async fn known(connection: &mut Connection, user: &str, organization: Option<&str>) -> Result<()> {
+    connection.user(user).await?;
+    if let Some(organization) = organization {
+        connection.organization(organization).await?;
+        if connection.find_membership(organization, user).await?.is_none() {
+            let detail = format!("user `{user}` is not a member of organization `{organization}`");
+            return Err(Error::new(Kind::Forbidden, "NOT_A_MEMBER", detail));
+        }
+    }
+    Ok(())
+}

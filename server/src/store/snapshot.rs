@@ -1,0 +1,216 @@
+//! Everything that one evaluation needs, read in one snapshot: the environment's revisions, the subjects' attributes, the
+//! membership, the overrides, and a ruleset of exactly that revision.
+//!
+//! This is the freshness promise's reading half. A compiled ruleset is remembered per environment and used only when its
+//! revision *equals* the snapshot's; nobody has to be told of a change for it to be seen.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use flagbearer::attributes::Attributes;
+use flagbearer::evaluation::{Context, Overrides, Subject};
+use flagbearer::flag::FlagValue;
+use flagbearer::ruleset::Ruleset;
+use flagbearer::setting::Override;
+use flagbearer::timestamp::Timestamp;
+
+use super::directory::{Membership, attributes, strings};
+use super::engine::{Connection, Row, Sql, params};
+use crate::error::{Error, Result};
+
+/// Columns of the facts, to follow others in a SELECT from `place (environment, user_id, organization)` and the joins below.
+/// Overrides come as one JSON array of `[level, flag, value, expires_at]`.
+macro_rules! sqlite_facts {
+    () => {
+        "e.revision, e.ruleset_revision, u.attributes, o.attributes, m.roles, m.permissions, \
+         (SELECT json_group_array(json_array(v.level, v.flag, v.value, v.expires_at)) FROM overrides v \
+          WHERE (v.level = 'user' AND v.subject = place.user_id AND v.environment = '') \
+             OR (v.level = 'organization' AND v.subject = place.organization AND v.environment = place.environment))"
+    };
+}
+macro_rules! postgres_facts {
+    () => {
+        "e.revision, e.ruleset_revision, u.attributes, o.attributes, m.roles, m.permissions, \
+         COALESCE((SELECT json_agg(json_build_array(v.level, v.flag, v.value, v.expires_at)) FROM overrides v \
+          WHERE (v.level = 'user' AND v.subject = place.user_id AND v.environment = '') \
+             OR (v.level = 'organization' AND v.subject = place.organization AND v.environment = place.environment) \
+         )::text, '[]')"
+    };
+}
+macro_rules! joins {
+    () => {
+        " LEFT JOIN environments e ON e.name = place.environment LEFT JOIN users u ON u.id = place.user_id \
+         LEFT JOIN organizations o ON o.id = place.organization \
+         LEFT JOIN memberships m ON m.organization = place.organization AND m.user_id = place.user_id "
+    };
+}
+pub(super) use {joins, postgres_facts, sqlite_facts};
+
+/// How many columns the facts have.
+pub(super) const FACTS: usize = 7;
+
+/// What a snapshot says of one place (environment, user, organization), before its ruleset is known.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub environment: String,
+    pub user: Option<String>,
+    pub organization: Option<String>,
+    /// The environment's last change.
+    pub revision: i64,
+    pub ruleset_revision: i64,
+    pub user_attributes: Attributes,
+    pub organization_attributes: Attributes,
+    /// None where the user is not a member of the organization.
+    pub membership: Option<Membership>,
+    overrides: String,
+}
+
+impl Facts {
+    /// Reads the facts that begin at a column; `None` where there is no such environment.
+    pub(super) fn read(
+        row: &Row,
+        first: usize,
+        environment: Option<String>,
+        user: Option<String>,
+        organization: Option<String>,
+    ) -> Result<Option<Self>> {
+        let (Some(environment), Some(revision)) = (environment, row.maybe_integer(first)?) else { return Ok(None) };
+        let known = |text: Option<String>| match text.as_deref() {
+            None | Some("{}") => Ok(Attributes::default()),
+            Some(text) => attributes(text),
+        };
+        let membership = match (row.maybe_text(first + 4)?, row.maybe_text(first + 5)?) {
+            (Some(roles), Some(permissions)) => {
+                Some(Membership { roles: strings(&roles)?, permissions: strings(&permissions)? })
+            }
+            _ => None,
+        };
+        Ok(Some(Self {
+            environment,
+            user,
+            organization,
+            revision,
+            ruleset_revision: row.integer(first + 1)?,
+            user_attributes: known(row.maybe_text(first + 2)?)?,
+            organization_attributes: known(row.maybe_text(first + 3)?)?,
+            membership,
+            overrides: row.text(first + 6)?,
+        }))
+    }
+
+    fn overrides(&self, ruleset: &Ruleset) -> Result<Overrides> {
+        let mut overrides = Overrides::default();
+        if self.overrides == "[]" {
+            return Ok(overrides);
+        }
+        let rows: Vec<(String, String, String, Option<i64>)> =
+            serde_json::from_str(&self.overrides).map_err(Error::internal)?;
+        for (level, id, value, expires_at) in rows {
+            // A flag that is archived keeps its overrides, but the ruleset does not have it.
+            let Some(flag) = ruleset.flag_by_id(&id) else { continue };
+            let value = FlagValue::from_text(&value, flag.flag_type).map_err(Error::internal)?;
+            let found = Override { value, note: None, expires_at: expires_at.map(Timestamp::from_milliseconds) };
+            let list = if level == "user" { &mut overrides.user } else { &mut overrides.organization };
+            list.push((flag.id.clone(), found));
+        }
+        Ok(overrides)
+    }
+}
+
+/// Facts with the ruleset of the same snapshot: ready to evaluate.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub facts: Facts,
+    pub ruleset: Arc<Ruleset>,
+    pub overrides: Overrides,
+}
+
+impl Snapshot {
+    pub(super) fn new(facts: Facts, ruleset: Arc<Ruleset>) -> Result<Self> {
+        let overrides = facts.overrides(&ruleset)?;
+        Ok(Self { facts, ruleset, overrides })
+    }
+
+    pub fn context(&self) -> Context<'_> {
+        let user = self.facts.user.as_deref().map(|id| Subject { id, attributes: &self.facts.user_attributes });
+        let organization =
+            self.facts.organization.as_deref().map(|id| Subject { id, attributes: &self.facts.organization_attributes });
+        Context { user, organization }
+    }
+}
+
+/// The last compiled ruleset of each environment.
+#[derive(Debug, Default)]
+pub(super) struct Rulesets(RwLock<HashMap<String, Arc<Ruleset>>>);
+
+impl Rulesets {
+    /// The remembered ruleset, if it is the one that the facts ask for.
+    pub fn matching(&self, facts: &Facts) -> Option<Arc<Ruleset>> {
+        let rulesets = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        rulesets.get(&facts.environment).filter(|ruleset| ruleset.revision() == facts.ruleset_revision).cloned()
+    }
+
+    fn remember(&self, environment: &str, ruleset: &Arc<Ruleset>) {
+        let mut rulesets = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // A slower reader must not put an older one back; it would only cost, but it would cost everybody.
+        let newest = rulesets.get(environment).is_none_or(|held| held.revision() < ruleset.revision());
+        if newest {
+            rulesets.insert(environment.to_owned(), ruleset.clone());
+        }
+    }
+}
+
+const ONE: Sql = Sql::either(
+    concat!(
+        "SELECT ",
+        sqlite_facts!(),
+        " FROM (SELECT $1 AS environment, $2 AS user_id, $3 AS organization) place",
+        joins!()
+    ),
+    concat!(
+        "SELECT ",
+        postgres_facts!(),
+        " FROM (SELECT CAST($1 AS TEXT) COLLATE \"C\" AS environment, CAST($2 AS TEXT) COLLATE \"C\" AS user_id, \
+         CAST($3 AS TEXT) COLLATE \"C\" AS organization) place",
+        joins!()
+    ),
+);
+
+impl super::Inner {
+    /// A place as it is now.
+    pub async fn snapshot(&self, environment: &str, user: Option<&str>, organization: Option<&str>) -> Result<Snapshot> {
+        let mut connection = self.engine.read().await?;
+        self.snapshot_in(&mut connection, environment, user, organization).await
+    }
+
+    /// A place as a transaction sees it.
+    pub(super) async fn snapshot_in(
+        &self,
+        connection: &mut Connection,
+        environment: &str,
+        user: Option<&str>,
+        organization: Option<&str>,
+    ) -> Result<Snapshot> {
+        let row = connection.row(ONE, params![environment, user, organization]).await?;
+        let (user, organization) = (user.map(str::to_owned), organization.map(str::to_owned));
+        let facts = match row {
+            Some(row) => Facts::read(&row, 0, Some(environment.to_owned()), user, organization)?,
+            None => None,
+        };
+        let facts = facts.ok_or_else(|| Error::not_found("environment", environment))?;
+        let ruleset = self.ruleset(connection, &facts).await?;
+        Snapshot::new(facts, ruleset)
+    }
+
+    /// The ruleset that the facts ask for: remembered, or read in the very snapshot that the facts are from.
+    pub(super) async fn ruleset(&self, connection: &mut Connection, facts: &Facts) -> Result<Arc<Ruleset>> {
+        if let Some(ruleset) = self.rulesets.matching(facts) {
+            return Ok(ruleset);
+        }
+        let flags = connection.living_settings(&facts.environment).await?;
+        let segments = connection.all_segments().await?;
+        let ruleset = Arc::new(Ruleset::compile(facts.ruleset_revision, flags, segments));
+        self.rulesets.remember(&facts.environment, &ruleset);
+        Ok(ruleset)
+    }
+}

@@ -1,0 +1,213 @@
+//! A write: one transaction that holds the counter, gathers the documents it alters, and ends as one change.
+//!
+//! The counter's row is locked first, so that writes are one after the other and revisions become visible in order;
+//! a sequence would let revision 2 be seen before 1. The time is taken under that lock and never runs backwards.
+
+use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
+
+use flagbearer::timestamp::Timestamp;
+use serde_json::Value;
+
+use super::Store;
+use super::engine::{Connection, Parameter, Sql, params};
+use crate::error::{Error, Result};
+
+/// Who writes.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// `api_key` or `system`.
+    pub actor_type: &'static str,
+    pub id: String,
+    pub name: String,
+    pub request_id: String,
+    pub comment: Option<String>,
+}
+
+/// The kinds of document that the change log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entity {
+    Flag,
+    Setting,
+    Override,
+    Segment,
+    Organization,
+    User,
+    Membership,
+    Environment,
+    Application,
+}
+
+impl Entity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Setting => "setting",
+            Self::Override => "override",
+            Self::Segment => "segment",
+            Self::Organization => "organization",
+            Self::User => "user",
+            Self::Membership => "membership",
+            Self::Environment => "environment",
+            Self::Application => "application",
+        }
+    }
+
+    /// Whether a compiled ruleset holds it, so that caches must load again.
+    fn in_ruleset(self) -> bool {
+        matches!(self, Self::Flag | Self::Setting | Self::Segment | Self::Application)
+    }
+}
+
+/// One altered document, and what it is about.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    pub entity: Entity,
+    pub id: String,
+    /// `None`: every environment.
+    pub environment: Option<String>,
+    pub flag: Option<String>,
+    pub organization: Option<String>,
+    pub user: Option<String>,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+impl Edit {
+    pub fn new(entity: Entity, id: impl Into<String>, before: Option<Value>, after: Option<Value>) -> Self {
+        let id = id.into();
+        Self { entity, id, environment: None, flag: None, organization: None, user: None, before, after }
+    }
+
+    pub fn environment(mut self, environment: &str) -> Self {
+        self.environment = Some(environment.to_owned());
+        self
+    }
+
+    pub fn flag(mut self, id: &str) -> Self {
+        self.flag = Some(id.to_owned());
+        self
+    }
+
+    pub fn organization(mut self, id: &str) -> Self {
+        self.organization = Some(id.to_owned());
+        self
+    }
+
+    pub fn user(mut self, id: &str) -> Self {
+        self.user = Some(id.to_owned());
+        self
+    }
+}
+
+/// An open write. Nothing of it is visible, and its revision is not taken, until [`Write::commit`].
+#[derive(Debug)]
+pub struct Write {
+    connection: Connection,
+    /// The change's time: whole seconds, not before the last change's.
+    pub now: Timestamp,
+    /// The change's number.
+    pub revision: i64,
+    edits: Vec<Edit>,
+}
+
+impl Store {
+    /// Opens a write and takes the next revision, for as long as it lasts.
+    pub async fn write(&self) -> Result<Write> {
+        let mut connection = self.engine.write().await?;
+        let sql = "UPDATE installation SET revision = revision + 1 WHERE id = 1 RETURNING revision, changed_at";
+        let row = connection.row(sql, &[]).await?.ok_or_else(|| Error::internal("the installation has no counter"))?;
+        // Asked only now that the row is locked: a time taken before waiting could be older than the last change's.
+        let now = self.clock.now().max(row.time(1)?);
+        Ok(Write::opened(connection, now, row.integer(0)?))
+    }
+}
+
+impl Deref for Write {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Write {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+impl Write {
+    pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64) -> Self {
+        Self { connection, now, revision, edits: Vec::new() }
+    }
+
+    /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
+    pub(super) async fn execute(&mut self, sql: impl Into<Sql>, parameters: &[Parameter]) -> Result<u64> {
+        self.connection.execute(sql, parameters).await
+    }
+
+    /// Notes an altered document for the log.
+    pub fn record(&mut self, edit: Edit) {
+        self.edits.push(edit);
+    }
+
+    /// Writes the change and everything it describes, and makes both visible at once.
+    pub async fn commit(mut self, author: &Author) -> Result<i64> {
+        let sql = "INSERT INTO changes (revision, at, actor_type, actor_id, actor_name, request_id, comment) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let parameters = params![
+            self.revision,
+            self.now,
+            author.actor_type,
+            author.id.as_str(),
+            author.name.as_str(),
+            author.request_id.as_str(),
+            author.comment.as_deref(),
+        ];
+        self.connection.execute(sql, parameters).await?;
+        self.connection.execute("UPDATE installation SET changed_at = $1 WHERE id = 1", params![self.now]).await?;
+        for (position, edit) in self.edits.iter().enumerate() {
+            let sql = "INSERT INTO edits (revision, position, entity, id, environment, flag, organization, user_id, before, after) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            let parameters = params![
+                self.revision,
+                position as i64,
+                edit.entity.as_str(),
+                edit.id.as_str(),
+                edit.environment.as_deref(),
+                edit.flag.as_deref(),
+                edit.organization.as_deref(),
+                edit.user.as_deref(),
+                edit.before.as_ref().map(Value::to_string),
+                edit.after.as_ref().map(Value::to_string),
+            ];
+            self.connection.execute(sql, parameters).await?;
+        }
+        self.mark_environments().await?;
+        self.connection.commit().await?;
+        Ok(self.revision)
+    }
+
+    /// Moves the two numbers of every environment that the change touches.
+    async fn mark_environments(&mut self) -> Result<()> {
+        let everywhere = self.edits.iter().any(|edit| edit.environment.is_none());
+        let ruleset_everywhere = self.edits.iter().any(|edit| edit.environment.is_none() && edit.entity.in_ruleset());
+        if everywhere {
+            let sql = "UPDATE environments SET revision = $1, \
+                       ruleset_revision = CASE WHEN $2 = 1 THEN $1 ELSE ruleset_revision END";
+            self.connection.execute(sql, params![self.revision, ruleset_everywhere]).await?;
+        }
+        let named: BTreeSet<(&str, bool)> = self
+            .edits
+            .iter()
+            .filter_map(|edit| edit.environment.as_deref().map(|name| (name, edit.entity.in_ruleset())))
+            .collect();
+        for (name, ruleset) in named {
+            let sql = "UPDATE environments SET revision = $1, \
+                       ruleset_revision = CASE WHEN $2 = 1 THEN $1 ELSE ruleset_revision END WHERE name = $3";
+            self.connection.execute(sql, params![self.revision, ruleset, name]).await?;
+        }
+        Ok(())
+    }
+}
