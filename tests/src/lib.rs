@@ -1,1 +1,42 @@
+//! What whole-system tests stand on: a real server on a real database, driven over HTTP, with a clock that the test holds.
 
+mod api;
+mod database;
+mod process;
+mod server;
+
+pub use api::{Answer, Api};
+pub use database::{Database, Engine};
+pub use process::Process;
+pub use server::{ADMIN_KEY, TestServer};
+
+/// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.
+///
+/// ```ignore
+/// on_both_engines! {
+///     async fn a_change_is_seen_by_the_next_refresh(engine: Engine) { … }
+/// }
+/// ```
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($(#[$meta:meta])* async fn $name:ident($engine:ident: Engine) $body:block)*) => {
+        $(mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn run($engine: $crate::Engine) $body
+
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                run($crate::Engine::Sqlite).await;
+            }
+
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                run($crate::Engine::Postgres).await;
+            }
+        })*
+    };
+}

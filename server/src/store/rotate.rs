@@ -87,7 +87,7 @@ const SQLITE_MOVE: &str = concat!(
     sqlite_input!(),
     " i, applications a WHERE",
     moves!(),
-    "RETURNING s.id"
+    "RETURNING id"
 );
 
 /// `moved` is not known to this statement on SQLite: the caller has it from the one before.
@@ -140,10 +140,10 @@ const POSTGRES_MOVE: &str = concat!(
      FROM locked l, i, applications a WHERE l.id = s.id AND",
     moves!(),
     "RETURNING s.id) ",
-    postgres_read!("CASE WHEN moved.id IS NULL THEN 0 ELSE 1 END", "LEFT JOIN moved ON moved.id = s.id")
+    postgres_read!("CAST(moved.id IS NOT NULL AS INT)::BIGINT", "LEFT JOIN moved ON moved.id = s.id")
 );
 
-const POSTGRES_READ: &str = concat!("WITH ", postgres_input!(), " ", postgres_read!("0", ""));
+const POSTGRES_READ: &str = concat!("WITH ", postgres_input!(), " ", postgres_read!("CAST(0 AS BIGINT)", ""));
 
 /// A refresh that waits for its batch.
 #[derive(Debug)]

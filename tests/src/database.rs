@@ -1,0 +1,64 @@
+//! A database of a test's own: a file in a temporary folder, or a database in the cluster that `tests/run` started.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Where `tests/run` says its PostgreSQL cluster is.
+const CLUSTER: &str = "FLAGBEARER_TEST_POSTGRES";
+
+/// An empty database, and a folder for what belongs to it. The folder goes with it.
+#[derive(Debug)]
+pub struct Database {
+    pub url: String,
+    folder: PathBuf,
+}
+
+impl Database {
+    pub async fn create(engine: Engine) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("flagbearer_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(&name);
+        std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
+        let url = match engine {
+            Engine::Sqlite => format!("sqlite:{}", folder.join("flagbearer.db").display()),
+            Engine::Postgres => {
+                let cluster = std::env::var(CLUSTER).unwrap_or_else(|_| {
+                    panic!("{CLUSTER} is not set: run the tests by `tests/run`, which starts a PostgreSQL of its own")
+                });
+                let mut connection = PgConnection::connect(&format!("{cluster}/postgres"))
+                    .await
+                    .expect("the PostgreSQL of tests/run answers");
+                sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+                    .execute(&mut connection)
+                    .await
+                    .expect("a database can be created");
+                connection.close().await.expect("the connection closes");
+                format!("{cluster}/{name}")
+            }
+        };
+        Self { url, folder }
+    }
+
+    pub fn key_file(&self) -> PathBuf {
+        self.folder.join("flagbearer.key")
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's own cleaning; it must not hide the test's outcome.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}

@@ -1,0 +1,83 @@
+//! The server inside the test's own process, with a clock that the test drives.
+
+use std::sync::Arc;
+
+use flagbearer::timestamp::Timestamp;
+use flagbearer_server::clock::ManualClock;
+use flagbearer_server::config::Config;
+use flagbearer_server::secret::Secret;
+use flagbearer_server::server::Server;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::{Api, Database, Engine};
+
+/// The administrator key of every test server.
+pub const ADMIN_KEY: &str = "planted-administrator-key-0123456789abcdef";
+
+/// 2027-01-15T08:00:00Z, when every test begins.
+pub const BEGINNING: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// A running server; it stops when dropped.
+#[derive(Debug)]
+pub struct TestServer {
+    pub url: String,
+    pub clock: Arc<ManualClock>,
+    pub database: Arc<Database>,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl TestServer {
+    /// A server on a new database.
+    pub async fn start(engine: Engine) -> Self {
+        let clock = Arc::new(ManualClock::at(BEGINNING));
+        Self::on(Arc::new(Database::create(engine).await), clock).await
+    }
+
+    /// A server on a database that there is: another replica, or the same again.
+    pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
+        let config = config(&database);
+        let server = Server::open_with_clock(&config, clock.clone()).await.expect("the server opens");
+        let url = server.public_url.clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            server.run(stopped).await.expect("the server runs");
+        });
+        Self { url, clock, database, stop: Some(stop), running: Some(running) }
+    }
+
+    /// The API as an administrator uses it.
+    pub fn admin(&self) -> Api {
+        self.api(ADMIN_KEY)
+    }
+
+    /// The API with another key.
+    pub fn api(&self, key: &str) -> Api {
+        Api::new(&self.url, key)
+    }
+
+    /// Stops the server and waits until it has finished what it began.
+    pub async fn stop(mut self) -> Arc<Database> {
+        drop(self.stop.take());
+        if let Some(running) = self.running.take() {
+            running.await.expect("the server ends");
+        }
+        self.database.clone()
+    }
+}
+
+/// What test servers are started with.
+pub fn config(database: &Database) -> Config {
+    Config {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        public_url: None,
+        database_url: database.url.clone(),
+        key_file: database.key_file(),
+        key: None,
+        admin_key: Some(Secret::new(ADMIN_KEY)),
+    }
+}
