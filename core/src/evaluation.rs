@@ -201,10 +201,11 @@ struct Placed<'a> {
 
 impl<'a> Placed<'a> {
     fn new(ruleset: &Ruleset, rows: &'a [(Arc<str>, Override)]) -> Self {
-        let mut rows: Vec<_> = rows.iter().filter_map(|(id, row)| Some((ruleset.flag_number(id)?, row))).collect();
-        rows.sort_by_key(|(number, _)| *number);
-        rows.dedup_by_key(|(number, _)| *number);
-        Self { rows, next: 0 }
+        let mut placed = Vec::with_capacity(rows.len());
+        placed.extend(rows.iter().filter_map(|(id, row)| Some((ruleset.flag_number(id)?, row))));
+        placed.sort_by_key(|(number, _)| *number);
+        placed.dedup_by_key(|(number, _)| *number);
+        Self { rows: placed, next: 0 }
     }
 
     fn take(&mut self, number: u32) -> Option<&'a Override> {

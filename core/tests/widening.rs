@@ -185,13 +185,16 @@ impl Choices<'_> {
     }
 
     fn segment(&mut self, key: &str) -> Segment {
-        const CONDITIONS: [&str; 6] = [
+        const CONDITIONS: [&str; 7] = [
             r#"{"user":"plan","equals":"a"}"#,
             r#"{"user":"plan","exists":true}"#,
             r#"{"organization":"plan","equals":"a"}"#,
             r#"{"not":{"organization":"plan","equals":"b"}}"#,
             r#"{"all":[{"user":"plan","equals":"a"},{"organization":"plan","equals":"a"}]}"#,
             r#"{"any":[{"user":"plan","in":["a","b"]},{"organization":"plan","exists":false}]}"#,
+            // Whichever subject is known, what remains depends on the other, and differently for `a` and `b`.
+            r#"{"any":[{"all":[{"user":"plan","equals":"a"},{"organization":"plan","equals":"a"}]},
+                       {"all":[{"user":"plan","equals":"b"},{"organization":"plan","equals":"b"}]}]}"#,
         ];
         let condition = if self.maybe(3) { "null" } else { CONDITIONS[self.below(CONDITIONS.len())] };
         let text = format!(r#"{{"key":"{key}","condition":{condition}}}"#);
