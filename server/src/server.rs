@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
@@ -15,6 +16,9 @@ use crate::http::{App, router};
 use crate::issuer::{Issuer, create_keys};
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
 use crate::store::{ApiKey, Author, Role, Store};
+
+/// How often the clock is compared with the database's.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The environments of a new installation; the first is the default one.
 const FIRST_ENVIRONMENTS: [&str; 2] = ["production", "staging"];
@@ -37,6 +41,7 @@ impl Server {
         let clock = Arc::new(SystemClock::default());
         let store = Arc::new(Store::open(&config.database_url, clock.clone()).await?);
         clock.correct(store.clock_offset().await?);
+        tokio::spawn(follow_clock(clock, Arc::downgrade(&store)));
         Self::with_store(config, store).await
     }
 
@@ -91,6 +96,18 @@ impl Server {
         axum::serve(listener, router(self.app)).with_graceful_shutdown(stop).await.map_err(Error::internal)?;
         store.close().await;
         Ok(())
+    }
+}
+
+/// Keeps the clock with the database's, so that replicas agree although their machines drift.
+async fn follow_clock(clock: Arc<SystemClock>, store: Weak<Store>) {
+    loop {
+        tokio::time::sleep(CLOCK_INTERVAL).await;
+        let Some(store) = store.upgrade() else { return };
+        match store.clock_offset().await {
+            Ok(offset) => clock.correct(offset),
+            Err(error) => tracing::warn!(%error, "the database's clock could not be read; the last offset stays"),
+        }
     }
 }
 

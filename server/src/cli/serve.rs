@@ -43,6 +43,6 @@ fn log() {
     if std::io::stderr().is_terminal() {
         logs.init();
     } else {
-        logs.json().flatten_event(true).init();
+        logs.json().flatten_event(true).with_span_list(false).init();
     }
 }
