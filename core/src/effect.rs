@@ -195,7 +195,8 @@ impl Verdict {
                 self.not_widened |= !gained;
             }
             _ => {
-                self.not_widened |= before.by_rule;
+                // A value that goes away altogether, with its flag, widens nothing.
+                self.not_widened |= before.by_rule || after.value.is_none();
                 self.not_narrowed |= after.by_rule;
             }
         }

@@ -637,7 +637,7 @@ fn in_a_small_world_every_sequence_of_four_edits_has_exact_effects_and_no_wideni
     // Every edit from every setting, with what it does to whom, once.
     let mut next = vec![[None; EDITS]; worlds.len()];
     for (from, setting) in worlds.iter().enumerate() {
-        for edit in 0..EDITS {
+        for (edit, step) in next[from].iter_mut().enumerate() {
             let Some(after) = edited(setting, &flag, edit) else { continue };
             let to = place(&after);
             let lost = on[from].iter().zip(&on[to]).any(|(before, after)| *before && !after);
@@ -651,7 +651,7 @@ fn in_a_small_world_every_sequence_of_four_edits_has_exact_effects_and_no_wideni
             let states = [setting, &after].map(|setting| State { flag: Some(&flag), setting, segments: &[] });
             let effect = Change::between(states[0], states[1]).effect(Timestamp::from_seconds(0));
             assert_eq!(effect, exact, "from {setting:?} to {after:?}");
-            next[from][edit] = Some((to, effect));
+            *step = Some((to, effect));
         }
     }
     let mut sequences = 0_u64;

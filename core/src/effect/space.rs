@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::audiences::{Classes, Groups, NOBODY, listed};
+use super::audiences::{Classes, Groups, NOBODY, Targeted};
 use super::{Change, Edit, State};
 use crate::audience::Audience;
 use crate::flag::{Flag, FlagType, FlagValue};
@@ -27,6 +27,8 @@ use crate::timestamp::Timestamp;
 
 /// How many places of the decision tree are visited before giving up. Settings with at most one rule never give up.
 const MAX_VISITS: usize = 1 << 18;
+/// How many groups of conditions are too many.
+const MAX_GROUPS: usize = 256;
 
 /// A question, by its number.
 pub(super) type Question = usize;
@@ -83,8 +85,8 @@ enum Source<'a> {
 /// A rule, and how its audience asks.
 pub(super) struct Facts<'a> {
     pub rule: &'a Rule,
-    list: u32,
-    /// Whether the list names any user, any organization.
+    number: usize,
+    /// Whether it names any user, any organization.
     names: [bool; 2],
     /// One of its segments is known to hold everybody that is looked at.
     always: bool,
@@ -105,30 +107,27 @@ pub(super) struct Space<'a> {
 impl<'a> Space<'a> {
     pub fn new(change: &Change<'a>) -> Self {
         let states = [change.before, change.after];
-        let classes = SubjectKind::BOTH.map(|kind| Classes::of(&states, kind));
-        let groups = Groups::of(change, &states);
-        let mut list = 0;
-        let mut number = 0;
-        let sides = states.map(|state| {
-            let side = number;
-            number += 1;
-            let rules = state.setting.rules.iter().enumerate().map(|(place, rule)| {
-                list += 1;
-                Facts {
-                    rule,
-                    list: list - 1,
-                    names: SubjectKind::BOTH.map(|kind| listed(rule, state.segments, kind).next().is_some()),
-                    always: groups.is_always(side, place),
-                    conditions: groups.of_rule(side, place).map(condition).collect(),
-                }
-            });
-            Side {
-                flag: state.flag,
-                state,
-                rules: rules.collect(),
-                overrides: SubjectKind::BOTH.map(|kind| change.source(kind, side)),
-            }
-        });
+        let targeted = Targeted::all(&states);
+        let classes = SubjectKind::BOTH.map(|kind| Classes::of(&targeted, kind));
+        let groups = Groups::of(&change.edit, &targeted);
+        let side = |side: usize, state: State<'a>| Side {
+            flag: state.flag,
+            state,
+            rules: targeted
+                .iter()
+                .enumerate()
+                .filter(|(_, rule)| rule.side == side)
+                .map(|(number, rule)| Facts {
+                    rule: rule.rule,
+                    number,
+                    names: SubjectKind::BOTH.map(|kind| rule.listed(kind).next().is_some()),
+                    always: groups.always(number),
+                    conditions: groups.of_rule(number).map(condition).collect(),
+                })
+                .collect(),
+            overrides: SubjectKind::BOTH.map(|kind| change.source(kind, side)),
+        };
+        let sides = [side(0, change.before), side(1, change.after)];
         let mut answers = vec![Vec::new(); condition(groups.count())];
         answers.iter_mut().skip(condition(0)).for_each(|truth| truth.extend([0, 1]));
         let standing = [change.standing.user, change.standing.organization];
@@ -141,8 +140,13 @@ impl<'a> Space<'a> {
             answers[override_value(kind)] = (0..=standing[kind as usize].len() as u32).collect();
         }
         let simple = states.iter().all(|state| state.setting.rules.len() <= 1);
+        let visits_left = match (simple, groups.count()) {
+            (true, _) => usize::MAX,
+            // Exploring goes as deep as there are questions; two to the power of these would be too many anyway.
+            (false, MAX_GROUPS..) => 0,
+            (false, _) => MAX_VISITS,
+        };
         let chosen = vec![None; answers.len()];
-        let visits_left = if simple { usize::MAX } else { MAX_VISITS };
         Self { sides, standing, classes, instant: Timestamp::from_seconds(0), answers, chosen, visits_left }
     }
 
@@ -282,7 +286,7 @@ impl<'a> Space<'a> {
             Audience::Some(_) => {}
         }
         for kind in SubjectKind::BOTH {
-            if facts.names[kind as usize] && self.classes[kind as usize].holds(self.ask(class(kind))?, facts.list) {
+            if facts.names[kind as usize] && self.classes[kind as usize].named(self.ask(class(kind))?, facts.number) {
                 return Ok(true);
             }
         }
