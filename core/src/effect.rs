@@ -3,6 +3,7 @@
 
 mod audiences;
 mod holdout;
+mod opening;
 mod space;
 
 use std::ops::ControlFlow;
@@ -137,7 +138,9 @@ impl<'a> Change<'a> {
         for instant in self.instants(now) {
             space.stand_at(instant, false);
             let seen_all = space.explore(&mut |space| {
-                verdict.see(space.served(0)?, space.served(1)?);
+                if let Some((before, after)) = space.difference(|before, after| verdict.with(before, after) != verdict)? {
+                    verdict = verdict.with(before, after);
+                }
                 Ok(if verdict.effect() == Effect::Mixed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             });
             if !seen_all {
@@ -176,7 +179,7 @@ impl<'a> Change<'a> {
 }
 
 /// What was seen so far.
-#[derive(Default)]
+#[derive(Clone, Copy, PartialEq, Default)]
 struct Verdict {
     changed: bool,
     not_widened: bool,
@@ -184,10 +187,8 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn see(&mut self, before: Served<'_>, after: Served<'_>) {
-        if before.value == after.value {
-            return;
-        }
+    /// The verdict once it is known that somebody goes from one value to another.
+    fn with(mut self, before: Served<'_>, after: Served<'_>) -> Self {
         self.changed = true;
         match (before.value, after.value) {
             (Some(FlagValue::Boolean(_)), Some(FlagValue::Boolean(gained))) => {
@@ -200,6 +201,7 @@ impl Verdict {
                 self.not_narrowed |= after.by_rule;
             }
         }
+        self
     }
 
     fn effect(&self) -> Effect {

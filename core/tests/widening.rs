@@ -736,3 +736,38 @@ fn edits_that_end_in_the_same_setting_are_the_same_in_any_order() {
         }
     }
 }
+
+#[test]
+fn the_last_of_a_hundred_different_rules_is_judged_exactly() {
+    let mut rules: Vec<Rule> = (0..99)
+        .map(|number| {
+            let named = |prefix: &str| vec![SubjectId::parse(&format!("{prefix}{number}")).unwrap()];
+            let segments = vec![SegmentKey::parse(&format!("s{number}")).unwrap()];
+            let audience = Audience::Some(Targets { users: named("u"), organizations: named("o"), segments });
+            let mut rule = Rule::serving(audience, FlagValue::Boolean(number % 2 == 0));
+            let percentage = Percentage::from_thousandths(1_000 * number).unwrap();
+            rule.rollout = Some(Rollout { by: SubjectKind::BOTH[number as usize % 2], percentage });
+            rule
+        })
+        .collect();
+    let segments: Vec<Segment> = (0..99)
+        .map(|number| {
+            let text = format!(r#"{{"key":"s{number}","condition":{{"user":"n","equals":{number}}}}}"#);
+            Segment::parse(&parse(text.as_bytes()).unwrap()).unwrap()
+        })
+        .collect();
+    let flag = flag(true);
+    let mut setting = |audience| {
+        rules.truncate(99);
+        rules.push(Rule::serving(audience, FlagValue::Boolean(true)));
+        Setting { rules: rules.clone(), ..Setting::default() }
+    };
+    let (none, all) = (setting(Audience::None), setting(Audience::All));
+    let judge = |before, after| {
+        let state = |setting| State { flag: Some(&flag), setting, segments: &segments };
+        Change::between(state(before), state(after)).effect(Timestamp::from_seconds(0))
+    };
+    assert_eq!(judge(&none, &all), Effect::Widened);
+    assert_eq!(judge(&all, &none), Effect::Narrowed);
+    assert_eq!(judge(&all, &all), Effect::Unchanged);
+}

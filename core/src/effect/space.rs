@@ -14,13 +14,13 @@
 //! [`Space::explore`] walks a decision tree instead of the whole product.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::audiences::{Classes, Groups, NOBODY, Targeted};
 use super::{Change, Edit, State};
 use crate::audience::Audience;
 use crate::flag::{Flag, FlagType, FlagValue};
-use crate::rollout::{BUCKETS, Split};
+use crate::rollout::{BUCKETS, Percentage, Split};
 use crate::setting::{Override, Rule, Serve};
 use crate::subject::SubjectKind;
 use crate::timestamp::Timestamp;
@@ -97,6 +97,8 @@ pub(super) struct Space<'a> {
     pub sides: [Side<'a>; 2],
     standing: [&'a [FlagValue]; 2],
     classes: [Classes<'a>; 2],
+    /// Where the rules of the sides differ: from this place on, until these.
+    differing: (usize, [usize; 2]),
     pub instant: Timestamp,
     /// The possible answers to each question.
     answers: Vec<Vec<u32>>,
@@ -128,6 +130,12 @@ impl<'a> Space<'a> {
             overrides: SubjectKind::BOTH.map(|kind| change.source(kind, side)),
         };
         let sides = [side(0, change.before), side(1, change.after)];
+        let [before, after] = sides.each_ref().map(|side| side.rules.as_slice());
+        let alike = |(one, other): &(&Facts<'a>, &Facts<'a>)| one.is_like(other, &targeted);
+        let first = before.iter().zip(after).take_while(alike).count();
+        let [rest_before, rest_after] = [before, after].map(|rules| rules.get(first..).unwrap_or_default());
+        let last = rest_before.iter().rev().zip(rest_after.iter().rev()).take_while(alike).count();
+        let differing = (first, [before.len() - last, after.len() - last]);
         let mut answers = vec![Vec::new(); condition(groups.count())];
         answers.iter_mut().skip(condition(0)).for_each(|truth| truth.extend([0, 1]));
         let standing = [change.standing.user, change.standing.organization];
@@ -147,11 +155,11 @@ impl<'a> Space<'a> {
             (false, _) => MAX_VISITS,
         };
         let chosen = vec![None; answers.len()];
-        Self { sides, standing, classes, instant: Timestamp::from_seconds(0), answers, chosen, visits_left }
+        Self { sides, standing, classes, differing, instant: Timestamp::from_seconds(0), answers, chosen, visits_left }
     }
 
     /// Moves to an instant: buckets are told apart by the percentages that hold there, and, looking ahead, by those that
-    /// will hold later.
+    /// they will reach later.
     pub fn stand_at(&mut self, instant: Timestamp, looking_ahead: bool) {
         self.instant = instant;
         for kind in SubjectKind::BOTH {
@@ -159,9 +167,9 @@ impl<'a> Space<'a> {
             let mut splits = BTreeSet::from([0]);
             for Facts { rule, .. } in self.sides.iter().flat_map(|side| &side.rules) {
                 if rule.rollout.as_ref().is_some_and(|rollout| rollout.by == kind) {
-                    rollouts.extend(rule.percentage(instant).map(|percentage| percentage.thousandths()));
-                    let steps = rule.schedule.iter().flat_map(|schedule| &schedule.steps).filter(|_| looking_ahead);
-                    rollouts.extend(steps.map(|step| step.percentage.thousandths()));
+                    let later = rule.opening(instant).filter(|_| looking_ahead).and_then(|opening| opening.percentage);
+                    let percentages = rule.percentage(instant).into_iter().chain(later);
+                    rollouts.extend(percentages.map(|percentage| percentage.thousandths()));
                 }
                 if let Serve::Split(split) = &rule.serve
                     && split.by == kind
@@ -208,30 +216,81 @@ impl<'a> Space<'a> {
         self.classes[kind as usize].of_subject(subject)
     }
 
-    /// What the context is served on one side: the levels of evaluation, in their order.
-    pub fn served(&self, side: usize) -> Result<Served<'a>, Question> {
-        let Side { flag, state, rules, .. } = &self.sides[side];
-        let plainly = |value| Ok(Served { value: Some(value), by_rule: false });
-        let Some(flag) = flag else {
-            return Ok(Served { value: self.absent(), by_rule: false });
+    /// What the context is served before and after, where the two differ and the caller cares to `learn` it.
+    ///
+    /// Rules that stand at the beginning or at the end of both sides alike are asked last, or not at all: whoever matches
+    /// none of the others, or gets the same from them, is served the same on both sides whatever these say.
+    pub fn difference(
+        &self,
+        learn: impl Fn(Served<'a>, Served<'a>) -> bool,
+    ) -> Result<Option<(Served<'a>, Served<'a>)>, Question> {
+        let differing =
+            |before: Served<'a>, after: Served<'a>| Some((before, after)).filter(|_| before.value != after.value);
+        let [before, after] = &self.sides;
+        match (self.above_rules(before)?, self.above_rules(after)?) {
+            (Some(before), Some(after)) => return Ok(differing(before, after)),
+            (Some(served), None) => return Ok(differing(served, self.served_from(after, 0)?)),
+            (None, Some(served)) => return Ok(differing(self.served_from(before, 0)?, served)),
+            (None, None) => {}
+        }
+        let (first, [until_before, until_after]) = self.differing;
+        let own_before = self.first_match(before, first..until_before)?;
+        let own_after = self.first_match(after, first..until_after)?;
+        let below = self.below_rules(before).value == self.below_rules(after).value;
+        let (served_before, served_after) = match (own_before, own_after) {
+            (None, None) if below => return Ok(None),
+            (Some(before), Some(after)) => (before, after),
+            (Some(served), None) => (served, self.served_from(after, until_after)?),
+            (None, Some(served)) => (self.served_from(before, until_before)?, served),
+            (None, None) => (self.served_from(before, until_before)?, self.served_from(after, until_after)?),
         };
-        if !state.setting.enabled {
-            return plainly(flag.off_value());
+        if differing(served_before, served_after).is_none() || !learn(served_before, served_after) {
+            return Ok(None);
+        }
+        match self.first_match(before, 0..first)? {
+            Some(_) => Ok(None),
+            None => Ok(Some((served_before, served_after))),
+        }
+    }
+
+    /// What the levels above the rules serve, where they decide.
+    fn above_rules(&self, side: &Side<'a>) -> Result<Option<Served<'a>>, Question> {
+        let plainly = |value| Served { value, by_rule: false };
+        let Some(flag) = side.flag else {
+            return Ok(Some(plainly(self.absent())));
+        };
+        if !side.state.setting.enabled {
+            return Ok(Some(plainly(Some(flag.off_value()))));
         }
         for kind in SubjectKind::BOTH {
             if let Some(value) = self.overridden(side, kind)? {
-                return plainly(value);
+                return Ok(Some(plainly(Some(value))));
             }
         }
-        for facts in rules {
-            if facts.is_open(self.instant)
-                && self.reaches(facts, facts.rule.percentage(self.instant).map(|p| p.thousandths()))?
+        Ok(None)
+    }
+
+    /// What the first of these rules that matches serves.
+    fn first_match(&self, side: &Side<'a>, places: Range<usize>) -> Result<Option<Served<'a>>, Question> {
+        for facts in side.rules.get(places).unwrap_or_default() {
+            if self.reaches_now(facts)?
                 && let Some(value) = self.serves(facts.rule)?
             {
-                return Ok(Served { value: Some(value), by_rule: true });
+                return Ok(Some(Served { value: Some(value), by_rule: true }));
             }
         }
-        plainly(state.setting.value.as_ref().unwrap_or(&flag.default_value))
+        Ok(None)
+    }
+
+    /// What the levels below the rules serve.
+    fn below_rules(&self, side: &Side<'a>) -> Served<'a> {
+        let value = side.state.setting.value.as_ref().or(side.flag.map(|flag| &flag.default_value));
+        Served { value, by_rule: false }
+    }
+
+    fn served_from(&self, side: &Side<'a>, place: usize) -> Result<Served<'a>, Question> {
+        let served = self.first_match(side, place..side.rules.len())?;
+        Ok(served.unwrap_or_else(|| self.below_rules(side)))
     }
 
     /// What an absent flag is read as: a boolean is `false`, others are nothing.
@@ -242,16 +301,20 @@ impl<'a> Space<'a> {
 
     /// The override that this change writes, while it holds.
     pub fn written(&self, side: usize, kind: SubjectKind) -> Option<&'a FlagValue> {
-        match self.sides[side].overrides[kind as usize] {
+        self.written_on(&self.sides[side], kind)
+    }
+
+    fn written_on(&self, side: &Side<'a>, kind: SubjectKind) -> Option<&'a FlagValue> {
+        match side.overrides[kind as usize] {
             Source::Written(row) => row.filter(|row| row.holds(self.instant)).map(|row| &row.value),
             Source::Dropped | Source::Standing => None,
         }
     }
 
-    fn overridden(&self, side: usize, kind: SubjectKind) -> Result<Option<&'a FlagValue>, Question> {
-        match self.sides[side].overrides[kind as usize] {
+    fn overridden(&self, side: &Side<'a>, kind: SubjectKind) -> Result<Option<&'a FlagValue>, Question> {
+        match side.overrides[kind as usize] {
             Source::Dropped => Ok(None),
-            Source::Written(_) => Ok(self.written(side, kind)),
+            Source::Written(_) => Ok(self.written_on(side, kind)),
             Source::Standing => {
                 let standing: &'a [FlagValue] = self.standing[kind as usize];
                 if standing.is_empty() {
@@ -265,14 +328,21 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// Whether the rule is open, its audience holds the context and its rollout includes it.
+    pub fn reaches_now(&self, facts: &Facts<'_>) -> Result<bool, Question> {
+        let open = facts.rule.schedule.as_ref().is_none_or(|schedule| schedule.is_open(self.instant));
+        Ok(open && self.reaches(facts, facts.rule.percentage(self.instant))?)
+    }
+
     /// Whether the rule's audience holds the context and its rollout, at this percentage, includes it.
-    pub fn reaches(&self, facts: &Facts<'_>, thousandths: Option<u32>) -> Result<bool, Question> {
+    pub fn reaches(&self, facts: &Facts<'_>, percentage: Option<Percentage>) -> Result<bool, Question> {
         if !self.in_audience(facts)? {
             return Ok(false);
         }
-        match (&facts.rule.rollout, thousandths) {
-            (Some(rollout), Some(thousandths)) => {
-                Ok(self.ask(class(rollout.by))? != NOBODY && self.ask(rollout_bucket(rollout.by))? < thousandths)
+        match (&facts.rule.rollout, percentage) {
+            (Some(rollout), Some(percentage)) => {
+                Ok(self.ask(class(rollout.by))? != NOBODY
+                    && self.ask(rollout_bucket(rollout.by))? < percentage.thousandths())
             }
             _ => Ok(true),
         }
@@ -312,8 +382,12 @@ impl<'a> Space<'a> {
 }
 
 impl Facts<'_> {
-    pub fn is_open(&self, instant: Timestamp) -> bool {
-        self.rule.schedule.as_ref().is_none_or(|schedule| schedule.is_open(instant))
+    /// Whether this rule and that of the other side match the same contexts and serve them the same.
+    fn is_like(&self, other: &Self, targeted: &[Targeted<'_>]) -> bool {
+        let listed = |facts: &Self, kind| targeted.get(facts.number).into_iter().flat_map(move |rule| rule.listed(kind));
+        self.rule == other.rule
+            && (self.always, &self.conditions) == (other.always, &other.conditions)
+            && SubjectKind::BOTH.into_iter().all(|kind| listed(self, kind).eq(listed(other, kind)))
     }
 }
 
