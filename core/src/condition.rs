@@ -194,6 +194,12 @@ impl Condition {
         }
     }
 
+    /// Whether an attribute is looked at that differs between the two.
+    pub(crate) fn mentions_edited(&self, kind: SubjectKind, before: &Attributes, after: &Attributes) -> bool {
+        let mut names = before.iter().chain(after.iter()).map(|(name, _)| name);
+        names.any(|name| before.get(name) != after.get(name) && self.mentions(kind, name))
+    }
+
     /// Whether an attribute of this subject is looked at.
     pub fn mentions(&self, kind: SubjectKind, attribute: &str) -> bool {
         match self {

@@ -133,6 +133,9 @@ impl<'a> Change<'a> {
 
     /// How the change alters who is served what, from `now` on.
     pub fn effect(&self, now: Timestamp) -> Effect {
+        if self.is_idle() {
+            return Effect::Unchanged;
+        }
         let mut space = Space::new(self);
         let mut verdict = Verdict::default();
         for instant in self.instants(now) {
@@ -156,10 +159,24 @@ impl<'a> Change<'a> {
     /// A context is newly covered when a level after the change has a value for it that none had before. What the change
     /// leaves disabled or not open yet counts as covered, and is then held out by just that.
     pub fn holdouts<'c>(&self, now: Timestamp, candidates: impl IntoIterator<Item = StandingOverride<'c>>) -> Vec<Holdout> {
-        if self.effect(now) == Effect::Narrowed {
+        if self.is_idle() || self.effect(now) == Effect::Narrowed {
             return Vec::new();
         }
         holdout::find(self, now, candidates)
+    }
+
+    /// Whether what is edited is looked at by nothing. One user's attributes are judged against every flag there is, so
+    /// most answers must come without a look at the lists.
+    fn is_idle(&self) -> bool {
+        let Edit::Attributes { kind, before, after, .. } = self.edit else {
+            return false;
+        };
+        let mut keys = self.before.setting.segments();
+        !keys.any(|key| {
+            let segment = self.before.segments.iter().find(|segment| segment.key == *key);
+            let condition = segment.and_then(|segment| segment.condition.as_ref());
+            condition.is_some_and(|condition| condition.mentions_edited(kind, before, after))
+        })
     }
 
     /// Now, and every later instant at which one of the sides changes by itself. In between nothing does.

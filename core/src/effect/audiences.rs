@@ -172,8 +172,7 @@ impl Edit<'_> {
         if let Some(holds) = condition.known(*kind, if side == 0 { before } else { after }) {
             return Truth::Known(holds);
         }
-        let mut names = before.iter().chain(after.iter()).map(|(name, _)| name);
-        match names.any(|name| before.get(name) != after.get(name) && condition.mentions(*kind, name)) {
+        match condition.mentions_edited(*kind, before, after) {
             true => Truth::Edited,
             false => Truth::Open,
         }
