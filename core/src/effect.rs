@@ -1,9 +1,10 @@
 //! How a change alters who is served what, decided over every context there could be, never over today's subjects: an
-//! answer stays true for whoever comes tomorrow. See [`space`] for why looking at finitely many contexts is enough.
+//! answer stays true for whoever comes tomorrow. `effect/space.rs` argues why looking at finitely many contexts is enough.
 
 mod audiences;
 mod holdout;
 mod opening;
+mod served;
 mod space;
 
 use std::ops::ControlFlow;
@@ -18,7 +19,8 @@ use crate::subject::SubjectKind;
 use crate::timestamp::Timestamp;
 
 pub use holdout::{Holdout, HoldoutLevel, StandingOverride};
-use space::{Served, Space};
+use served::Served;
+use space::Space;
 
 /// How a change alters who is served what, now and at every later instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]

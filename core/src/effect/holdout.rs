@@ -200,7 +200,7 @@ impl<'a> Space<'a> {
         };
         let live = |value| Covered { value, opens_at: None };
         match offer {
-            Offer::Written(kind) => Ok(self.written(AFTER, kind).map(live)),
+            Offer::Written(kind) => Ok(self.written(after, kind).map(live)),
             Offer::Rule(place) => self.covered_by(&after.rules[place]),
             Offer::Environment => Ok(after.state.setting.value.as_ref().map(live)),
             Offer::Default => Ok(Some(live(&flag.default_value))),
@@ -235,7 +235,7 @@ impl<'a> Space<'a> {
                 return Ok(false);
             }
         }
-        if SubjectKind::BOTH.into_iter().any(|kind| self.written(BEFORE, kind) == Some(value)) {
+        if SubjectKind::BOTH.into_iter().any(|kind| self.written(before, kind) == Some(value)) {
             return Ok(true);
         }
         if before.state.setting.value.as_ref() == Some(value) || flag.default_value == *value {
