@@ -637,7 +637,7 @@ fn in_a_small_world_every_sequence_of_four_edits_has_exact_effects_and_no_wideni
     // Every edit from every setting, with what it does to whom, once.
     let mut next = vec![[None; EDITS]; worlds.len()];
     for (from, setting) in worlds.iter().enumerate() {
-        for edit in 0..EDITS {
+        for (edit, step) in next[from].iter_mut().enumerate() {
             let Some(after) = edited(setting, &flag, edit) else { continue };
             let to = place(&after);
             let lost = on[from].iter().zip(&on[to]).any(|(before, after)| *before && !after);
@@ -651,7 +651,7 @@ fn in_a_small_world_every_sequence_of_four_edits_has_exact_effects_and_no_wideni
             let states = [setting, &after].map(|setting| State { flag: Some(&flag), setting, segments: &[] });
             let effect = Change::between(states[0], states[1]).effect(Timestamp::from_seconds(0));
             assert_eq!(effect, exact, "from {setting:?} to {after:?}");
-            next[from][edit] = Some((to, effect));
+            *step = Some((to, effect));
         }
     }
     let mut sequences = 0_u64;
@@ -735,4 +735,39 @@ fn edits_that_end_in_the_same_setting_are_the_same_in_any_order() {
             }
         }
     }
+}
+
+#[test]
+fn the_last_of_a_hundred_different_rules_is_judged_exactly() {
+    let mut rules: Vec<Rule> = (0..99)
+        .map(|number| {
+            let named = |prefix: &str| vec![SubjectId::parse(&format!("{prefix}{number}")).unwrap()];
+            let segments = vec![SegmentKey::parse(&format!("s{number}")).unwrap()];
+            let audience = Audience::Some(Targets { users: named("u"), organizations: named("o"), segments });
+            let mut rule = Rule::serving(audience, FlagValue::Boolean(number % 2 == 0));
+            let percentage = Percentage::from_thousandths(1_000 * number).unwrap();
+            rule.rollout = Some(Rollout { by: SubjectKind::BOTH[number as usize % 2], percentage });
+            rule
+        })
+        .collect();
+    let segments: Vec<Segment> = (0..99)
+        .map(|number| {
+            let text = format!(r#"{{"key":"s{number}","condition":{{"user":"n","equals":{number}}}}}"#);
+            Segment::parse(&parse(text.as_bytes()).unwrap()).unwrap()
+        })
+        .collect();
+    let flag = flag(true);
+    let mut setting = |audience| {
+        rules.truncate(99);
+        rules.push(Rule::serving(audience, FlagValue::Boolean(true)));
+        Setting { rules: rules.clone(), ..Setting::default() }
+    };
+    let (none, all) = (setting(Audience::None), setting(Audience::All));
+    let judge = |before, after| {
+        let state = |setting| State { flag: Some(&flag), setting, segments: &segments };
+        Change::between(state(before), state(after)).effect(Timestamp::from_seconds(0))
+    };
+    assert_eq!(judge(&none, &all), Effect::Widened);
+    assert_eq!(judge(&all, &none), Effect::Narrowed);
+    assert_eq!(judge(&all, &all), Effect::Unchanged);
 }

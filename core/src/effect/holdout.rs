@@ -200,7 +200,7 @@ impl<'a> Space<'a> {
         };
         let live = |value| Covered { value, opens_at: None };
         match offer {
-            Offer::Written(kind) => Ok(self.written(AFTER, kind).map(live)),
+            Offer::Written(kind) => Ok(self.written(after, kind).map(live)),
             Offer::Rule(place) => self.covered_by(&after.rules[place]),
             Offer::Environment => Ok(after.state.setting.value.as_ref().map(live)),
             Offer::Default => Ok(Some(live(&flag.default_value))),
@@ -209,13 +209,15 @@ impl<'a> Space<'a> {
 
     /// What a rule serves the context, now or once its schedule lets it in.
     fn covered_by(&self, facts: &Facts<'a>) -> Result<Option<Covered<'a>>, Question> {
-        for (opens_at, thousandths) in openings(facts.rule, self.instant) {
-            if self.reaches(facts, thousandths)? {
-                let opens_at = (opens_at > self.instant).then_some(opens_at);
-                return Ok(self.serves(facts.rule)?.map(|value| Covered { value, opens_at }));
+        let opens_at = if self.reaches_now(facts)? {
+            None
+        } else {
+            match facts.rule.opening(self.instant) {
+                Some(opening) if self.reaches(facts, opening.percentage)? => Some(opening.at),
+                _ => return Ok(None),
             }
-        }
-        Ok(None)
+        };
+        Ok(self.serves(facts.rule)?.map(|value| Covered { value, opens_at }))
     }
 
     /// Whether some level before the change had this value for the context: there and then, or also behind a closed
@@ -233,7 +235,7 @@ impl<'a> Space<'a> {
                 return Ok(false);
             }
         }
-        if SubjectKind::BOTH.into_iter().any(|kind| self.written(BEFORE, kind) == Some(value)) {
+        if SubjectKind::BOTH.into_iter().any(|kind| self.written(before, kind) == Some(value)) {
             return Ok(true);
         }
         if before.state.setting.value.as_ref() == Some(value) || flag.default_value == *value {
@@ -268,17 +270,6 @@ impl<'a> Space<'a> {
         let environment = after.state.setting.value.as_ref().filter(|_| matches!(offer, Offer::Default));
         Ok(environment.map(|value| (Offer::Environment, value)))
     }
-}
-
-/// From when on a rule reaches how far: now if it is open, and at every later opening or step of its schedule.
-fn openings(rule: &Rule, now: Timestamp) -> impl Iterator<Item = (Timestamp, Option<u32>)> {
-    let schedule = rule.schedule.as_ref();
-    let first = schedule.and_then(|schedule| schedule.from).map_or(now, |from| from.max(now));
-    let later = schedule.into_iter().flat_map(|schedule| &schedule.steps).map(|step| step.at).filter(move |at| *at > first);
-    std::iter::once(first)
-        .chain(later)
-        .filter(move |at| schedule.is_none_or(|schedule| schedule.is_open(*at)))
-        .map(|at| (at, rule.percentage(at).map(|percentage| percentage.thousandths())))
 }
 
 impl Found<'_> {
