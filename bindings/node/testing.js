@@ -1,0 +1,21 @@
+'use strict'
+
+// Doors for the shared vectors (tests/vectors). Values cross as JSON text, as they stand in the files.
+
+const native = require('./native.js')
+const { FlagSet, FlagbearerError } = require('./index.js')
+
+function call(work) {
+  try {
+    return work()
+  } catch (cause) {
+    throw new FlagbearerError(cause.code, cause.message, { cause })
+  }
+}
+
+// Assigned one by one, so that ES modules see the names.
+exports.flagSetOfClaim = (claim) => new FlagSet(call(() => native.flagSetOfClaim(claim)))
+exports.encodeClaim = (dialect, flags) => call(() => native.encodeClaim(dialect, JSON.stringify(flags)))
+exports.usableKeys = (jwks) => call(() => native.usableKeys(jwks))
+exports.signatureValid = (jwks, input, signature) => call(() => native.signatureValid(jwks, input, signature))
+exports.errorCodes = native.errorCodes
