@@ -268,10 +268,13 @@ impl Batch {
         let (rotations, replies): (Vec<_>, Vec<_>) = self.members.into_iter().unzip();
         match store.rotate_all(&rotations).await {
             Ok(outcomes) => {
-                for (outcome, replies) in outcomes.into_iter().zip(replies) {
-                    // Only the first of equal requests moved the session; the others get the same successor, as a retry does.
+                for ((mut outcome, replies), rotation) in outcomes.into_iter().zip(replies).zip(&rotations) {
                     for reply in replies {
                         let _ = reply.send(outcome.clone());
+                        // Only the first of equal requests moved the session; to the others it is a retry, judged as one.
+                        if let Ok(outcome) = &mut outcome {
+                            outcome.retry(rotation);
+                        }
                     }
                 }
             }
@@ -329,6 +332,14 @@ impl Store {
 }
 
 impl Rotated {
+    /// Turns this into what the same request finds right after.
+    fn retry(&mut self, rotation: &Rotation) {
+        if let (true, Some(session)) = (std::mem::take(&mut self.moved), &mut self.session) {
+            session.generation = rotation.generation + 1;
+            session.rotated_at = Some(Timestamp::from_milliseconds(rotation.now));
+        }
+    }
+
     /// On PostgreSQL the loser of a race sees the session as it was before the winner: it has to look again.
     fn raced(&self, rotation: &Rotation) -> bool {
         let unmoved = |session: &Session| {
