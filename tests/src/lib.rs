@@ -2,13 +2,17 @@
 
 mod api;
 mod database;
+mod issuer;
 mod process;
 mod server;
+mod signed_in;
 
 pub use api::{Answer, Api};
 pub use database::{Database, Engine};
-pub use process::Process;
-pub use server::{ADMIN_KEY, TestServer};
+pub use issuer::Issuer;
+pub use process::{Process, free_port};
+pub use server::{ADMIN_KEY, BEGINNING, TestServer};
+pub use signed_in::SignedIn;
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.
 ///

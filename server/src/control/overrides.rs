@@ -84,6 +84,9 @@ impl Control {
         let mut after = call.cursor().splitn(3, '/');
         let after = [after.next(), after.next(), after.next()].map(Option::unwrap_or_default);
         let mut connection = self.store.read().await?;
+        if let Some(environment) = environment {
+            connection.environment(environment).await?;
+        }
         let stored = connection.flag(key).await?;
         let found = connection.overrides_of(&stored.flag, environment, level, after.into(), limit).await?;
         let data = found.iter().map(|stored| stored.answer()).collect::<Result<Vec<_>>>()?;

@@ -121,7 +121,7 @@ fn serde_urlencoded(text: &str) -> Result<Vec<(String, String)>> {
         .map_err(|_| Error::malformed("PARAMETER_INVALID", "the query cannot be read"))
 }
 
-fn too_large(rejection: BytesRejection) -> Error {
+pub fn too_large(rejection: BytesRejection) -> Error {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Error::new(Kind::TooLarge, "BODY_TOO_LARGE", "the body is larger than this call takes");
     }

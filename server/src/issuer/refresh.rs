@@ -56,6 +56,13 @@ impl Issuer {
     /// `Ok(None)` where the same was answered already, under the `Idempotency-Key` that `remember` is for.
     pub async fn refresh(&self, grant: &Grant<'_>, remember: Option<&Remember<'_>>) -> Result<Option<Tokens>, Refused> {
         let now = self.store.now();
+        // No database keeps NUL, and many requests are one statement: whoever sends it must not fail the others.
+        if grant.client_id.contains('\0') {
+            return Err(Refused::Client);
+        }
+        if grant.organization.is_some_and(|organization| organization.contains('\0')) {
+            return Err(Refused::NotAMember);
+        }
         // A client is judged even where its token is garbage, so that the answer does not tell which of the two is wrong.
         let token = refresh_token::parse(&self.key, self.epoch, grant.refresh_token);
         let rotation = Rotation {

@@ -150,6 +150,7 @@ impl Store {
         } else {
             connection.ensure_member(start.user, start.organization, start.now).await?;
         }
+        connection.hold_member(start.user, start.organization).await?;
         let session = start.session();
         let sql = "INSERT INTO sessions (id, environment, application, user_id, organization, generation, auth_time, \
                    expires_at, absolute_expires_at) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8)";
