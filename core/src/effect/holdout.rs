@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
+use super::Change;
 use super::space::{Facts, Question, Space, class};
-use super::{Change, Edit};
 use crate::flag::FlagValue;
 use crate::setting::{Override, Rule, Serve};
 use crate::subject::SubjectKind;
@@ -96,19 +96,11 @@ pub(super) fn find<'c>(
         space.explore(&mut |space| space.look(offer, &mut found).map(|()| ControlFlow::Continue(())));
     }
     let mut holdouts = found.holdouts(&space);
-    let own = |one: &StandingOverride<'_>| match change.edit {
-        Edit::Override { level, subject, .. } => one.level == level && one.subject == subject,
-        Edit::None | Edit::Attributes { .. } => false,
-    };
     for candidate in candidates {
         let StandingOverride { level, subject, row } = candidate;
         let class = space.class_of(level, subject);
         let newly = found.newly.get(&(level, class)).into_iter().flatten();
-        if row.holds(now)
-            && !own(&candidate)
-            && !change.dropped[level as usize]
-            && newly.clone().any(|new| **new != row.value)
-        {
+        if row.holds(now) && !change.dropped[level as usize] && newly.clone().any(|new| **new != row.value) {
             holdouts.push(overridden(candidate));
         }
     }
