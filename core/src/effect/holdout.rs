@@ -161,8 +161,9 @@ impl<'a> Search<'a> {
         self.space.allow(allowed);
         let mut found = false;
         self.space.explore(&mut |space| {
-            if let Some(covered) = space.newly_covered(offer)? {
-                found = is_it(space, &covered)?;
+            // What is asked first is decided last: the narrow questions, so that the broad ones find their first answer.
+            if let Some(covered) = space.covered(offer)? {
+                found = is_it(space, &covered)? && !space.offered_before(&covered)?;
             }
             Ok(if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
@@ -234,17 +235,6 @@ impl<'a> Search<'a> {
 }
 
 impl<'a> Space<'a> {
-    /// What the offer holds for the context, where no level held it before.
-    fn newly_covered(&self, offer: Offer) -> Result<Option<Covered<'a>>, Question> {
-        let Some(covered) = self.covered(offer)? else {
-            return Ok(None);
-        };
-        // For a boolean, covering means `true`.
-        let covers = *covered.value != FlagValue::Boolean(false);
-        let live = self.sides[AFTER].state.setting.enabled && !covered.waits;
-        Ok(if covers && !self.offered_before(covered.value, live)? { Some(covered) } else { None })
-    }
-
     /// Whether this rule, and none before it, serves the context another value.
     fn comes_first(&self, place: usize, value: &FlagValue) -> Result<bool, Question> {
         let after = &self.sides[AFTER];
@@ -257,7 +247,13 @@ impl<'a> Space<'a> {
         Ok(self.first_match(after, 0..after.rules.len())?.is_none())
     }
 
+    /// What the offer holds for the context. For a boolean, covering means `true`.
     fn covered(&self, offer: Offer) -> Result<Option<Covered<'a>>, Question> {
+        let covered = self.held(offer)?;
+        Ok(covered.filter(|covered| *covered.value != FlagValue::Boolean(false)))
+    }
+
+    fn held(&self, offer: Offer) -> Result<Option<Covered<'a>>, Question> {
         let after = &self.sides[AFTER];
         let Some(flag) = after.flag else {
             return Ok(None);
@@ -285,7 +281,9 @@ impl<'a> Space<'a> {
 
     /// Whether some level before the change had this value for the context: there and then, or also behind a closed
     /// schedule or a disabled flag.
-    fn offered_before(&self, value: &FlagValue, live: bool) -> Result<bool, Question> {
+    fn offered_before(&self, covered: &Covered<'a>) -> Result<bool, Question> {
+        let Covered { value, waits } = *covered;
+        let live = self.sides[AFTER].state.setting.enabled && !waits;
         let before = &self.sides[BEFORE];
         let Some(flag) = before.flag else {
             return Ok(self.absent() == Some(value));
