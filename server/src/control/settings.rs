@@ -1,5 +1,7 @@
 //! Settings: what one environment holds for one flag, and the short form None / Some / All.
 
+use std::collections::BTreeSet;
+
 use flagbearer::error::Error as CoreError;
 use flagbearer::error::ErrorCode;
 use flagbearer::setting::{Setting, Targeting};
@@ -52,6 +54,7 @@ impl Control {
             targeting.apply(before, call.confirmed("replace-rules")).map_err(has_rules("replace-rules"))
         })
         .await
+        .map_err(said_of_targeting)
     }
 
     /// Adds one user or organization to the one rule.
@@ -123,15 +126,24 @@ fn has_rules(confirmation: &'static str) -> impl Fn(CoreError) -> Error {
     }
 }
 
-/// A rule may name users and organizations that are not known yet, but no segment that is not there.
-async fn known_segments(write: &mut Write, setting: &Setting) -> Result<()> {
-    for (index, rule) in setting.rules.iter().enumerate() {
-        for (place, key) in rule.audience.segments().iter().enumerate() {
-            if write.find_segment(key.as_str()).await?.is_none() {
-                let pointer = format!("/rules/{index}/audience/segments/{place}");
-                return Err(CoreError::at(ErrorCode::SegmentUnknown, pointer, format!("there is no segment `{key}`")).into());
-            }
+/// What is wrong with the one rule is wrong with the short form that was sent.
+fn said_of_targeting(mut error: Error) -> Error {
+    for place in &mut error.errors {
+        if let Some(pointer) = place.pointer.strip_prefix("/rules/0/audience") {
+            place.pointer = pointer.to_owned();
         }
     }
-    Ok(())
+    error
+}
+
+/// A rule may name users and organizations that are not known yet, but no segment that is not there. The place is that of the
+/// list: sorted, it no longer tells where in it the caller wrote the name.
+async fn known_segments(write: &mut Write, setting: &Setting) -> Result<()> {
+    let mut unknown = BTreeSet::new();
+    for key in setting.segments() {
+        if write.find_segment(key.as_str()).await?.is_none() {
+            unknown.insert(key);
+        }
+    }
+    Ok(setting.check_segments(|key| !unknown.contains(key))?)
 }
