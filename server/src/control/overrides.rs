@@ -79,7 +79,13 @@ impl Control {
 
     pub async fn overrides(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&["environment", "level", "cursor", "limit"])?;
-        let (environment, level) = scope(call)?;
+        let (mut environment, mut level) = scope(call)?;
+        // A bound key sees what holds in its environment: all users' overrides, and its own organizations'.
+        if let (None, Some(bound)) = (environment, &call.actor.environment)
+            && level != Some("user")
+        {
+            (environment, level) = (Some(bound.as_str()), Some("organization"));
+        }
         let limit = call.limit()?;
         let mut after = call.cursor().splitn(3, '/');
         let after = [after.next(), after.next(), after.next()].map(Option::unwrap_or_default);

@@ -123,6 +123,22 @@ impl Connection {
         self.rows(sql, parameters).await?.iter().map(|row| read(row, flag)).collect()
     }
 
+    /// The overrides that a flag has for members of an organization, in order of user.
+    pub async fn overrides_of_members(
+        &mut self,
+        flag: &Flag,
+        organization: &str,
+        limit: i64,
+    ) -> Result<Vec<StoredOverride>> {
+        let sql = concat!(
+            columns!(),
+            "WHERE flag = $1 AND level = 'user' AND environment = '' AND EXISTS \
+             (SELECT 1 FROM memberships m WHERE m.organization = $2 AND m.user_id = overrides.subject) \
+             ORDER BY subject LIMIT $3"
+        );
+        self.rows(sql, params![&*flag.id, organization, limit]).await?.iter().map(|row| read(row, flag)).collect()
+    }
+
     /// The flags (by key) that a user's or an organization's overrides are of, each with its environment.
     pub async fn overridden(&mut self, level: &str, subject: &str) -> Result<Vec<(String, String)>> {
         let sql = "SELECT f.key, o.environment FROM overrides o JOIN flags f ON f.id = o.flag \
