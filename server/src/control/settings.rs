@@ -1,7 +1,5 @@
 //! Settings: what one environment holds for one flag, and the short form None / Some / All.
 
-use std::collections::BTreeSet;
-
 use flagbearer::error::Error as CoreError;
 use flagbearer::error::ErrorCode;
 use flagbearer::setting::{Setting, Targeting};
