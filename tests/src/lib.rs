@@ -3,6 +3,7 @@
 mod api;
 mod database;
 mod issuer;
+mod logs;
 mod process;
 mod server;
 mod signed_in;

@@ -133,6 +133,7 @@ async fn collect(stream: impl AsyncRead + Unpin, output: Arc<Mutex<String>>, lis
         {
             let _ = listening.send(true);
         }
+        crate::logs::keep_line(&line);
         let mut output = output.lock().expect("output");
         output.push_str(&line);
         output.push('\n');
