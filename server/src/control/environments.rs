@@ -56,12 +56,14 @@ impl Control {
     pub async fn environments(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
         let environments = self.store.read().await?.environments().await?;
-        let data = environments.iter().map(|found| self.environment_answer(found)).collect::<Result<Vec<_>>>()?;
+        let own = environments.iter().filter(|found| call.may_read(&found.name).is_ok());
+        let data = own.map(|found| self.environment_answer(found)).collect::<Result<Vec<_>>>()?;
         Ok(Answer::done(json!({ "data": data, "next_cursor": null })))
     }
 
     pub async fn environment(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
+        call.may_read(name)?;
         let environment = self.store.read().await?.environment(name).await?;
         Ok(Answer::done(self.environment_answer(&environment)?).at(environment.document_revision))
     }
