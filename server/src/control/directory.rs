@@ -214,7 +214,7 @@ impl Control {
         write.organization(organization).await?;
         write.user(user).await?;
         let before = write.find_membership(organization, user).await?;
-        call.check_match(before.map_or(0, |before| before.revision))?;
+        call.check_match(before.map(|before| before.revision))?;
         let stored = write.put_membership(organization, user, membership).await?;
         let revision = write.revision;
         let answer = Answer::done(Outcome::default().answer(revision, stored.answer())?).at(revision);

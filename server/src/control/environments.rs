@@ -46,6 +46,12 @@ impl Control {
         if write.environments().await?.iter().any(|environment| environment.name == name) {
             return Err(Error::conflict("ENVIRONMENT_EXISTS", format!("there is an environment `{name}` already")));
         }
+        if write.environment_was(&name).await? {
+            let detail = format!(
+                "an environment `{name}` was deleted; its issuer's URL is still known to tokens: choose another name"
+            );
+            return Err(Error::conflict("ENVIRONMENT_NAME_USED", detail));
+        }
         let environment = write.insert_environment(&name, false, protected).await?;
         issuer::create_keys(&mut write, &self.key, &name).await?;
         let revision = write.revision;

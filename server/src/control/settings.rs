@@ -64,6 +64,7 @@ impl Control {
         kind: SubjectKind,
         id: &str,
     ) -> Result<Answer> {
+        call.no_body()?;
         let id = SubjectId::parse(id)?;
         self.change_setting(call, key, environment, |stored, before| {
             before.with_target(&stored.flag, kind, id).map_err(has_rules(""))
