@@ -1,21 +1,40 @@
 //! The flags of one token, and what every language reads them with. A read never fails: it answers the flag's value, or the
 //! caller's default and, where asked for details, why. Nothing is converted.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::claim::{Carried, Entry, decode, write_string};
+use crate::claim::{Carried, Claim, write_string};
 use crate::error::{ErrorCode, Result};
 use crate::flag::{CanonicalJson, FlagType, FlagValue};
 use crate::token::Payload;
 
 /// A verified token's flags. Immutable: a refreshed token is another set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FlagSet {
-    /// Sorted by key, each key once.
-    entries: Vec<Entry>,
-    organization: Option<Box<str>>,
-    flags_revision: Option<i64>,
+    flags: Flags,
     claims: String,
+}
+
+/// All of a flag set but the claims' text, which is still being read from while this is made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flags {
+    pub claim: Claim,
+    pub organization: Option<String>,
+    pub flags_revision: Option<i64>,
+}
+
+impl Flags {
+    pub fn with_claims(self, claims: String) -> FlagSet {
+        FlagSet { flags: self, claims }
+    }
+}
+
+/// Two sets are equal when they were signed over the same text.
+impl PartialEq for FlagSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.claims == other.claims
+    }
 }
 
 /// Where an answer comes from, in OpenFeature's words.
@@ -57,7 +76,8 @@ impl FlagSet {
     ///
     /// Errors: `FlagsMalformed`, `TokenMalformed`.
     pub fn of_claim(feature_flags: &str) -> Result<Self> {
-        Ok(Self::assemble(decode(feature_flags)?, None, None, format!(r#"{{"feature_flags":{feature_flags}}}"#)))
+        let flags = Flags { claim: Claim::decode(feature_flags)?, ..Flags::default() };
+        Ok(flags.with_claims(format!(r#"{{"feature_flags":{feature_flags}}}"#)))
     }
 
     /// The set that a token with these claims carries. As with [`FlagSet::of_claim`] nothing is checked but their form: it is
@@ -65,49 +85,41 @@ impl FlagSet {
     ///
     /// Errors: `FlagsMalformed`, `TokenMalformed`.
     pub fn of_claims(claims: &str) -> Result<Self> {
-        Payload::parse(claims)?.into_flags(claims)
-    }
-
-    pub(crate) fn assemble(
-        entries: Vec<Entry>,
-        organization: Option<Box<str>>,
-        flags_revision: Option<i64>,
-        claims: String,
-    ) -> Self {
-        Self { entries, organization, flags_revision, claims }
+        Ok(Payload::parse(claims)?.into_flags()?.with_claims(claims.to_owned()))
     }
 
     /// The flag if it is there and boolean, otherwise the default.
     pub fn get_boolean_flag(&self, key: &str, default_value: bool) -> bool {
-        match self.find(key) {
-            Some(Carried::Boolean(value)) => *value,
+        match self.flags.claim.get(key) {
+            Some(Carried::Boolean(value)) => value,
             _ => default_value,
         }
     }
 
     /// The flag if it is there and a string, otherwise the default.
     pub fn get_string_flag<'a>(&'a self, key: &str, default_value: &'a str) -> &'a str {
-        match self.find(key) {
-            Some(Carried::String(text)) => text,
+        match self.flags.claim.get(key) {
+            // A claim lends the texts that it keeps.
+            Some(Carried::String(Cow::Borrowed(text))) => text,
             _ => default_value,
         }
     }
 
     /// The flag if it is there and an integer, which is within ±(2^53 − 1), otherwise the default.
     pub fn get_integer_flag(&self, key: &str, default_value: i64) -> i64 {
-        match self.find(key) {
-            Some(Carried::Integer(integer)) => *integer,
+        match self.flags.claim.get(key) {
+            Some(Carried::Integer(integer)) => integer,
             _ => default_value,
         }
     }
 
     /// The flag if it is there with that type, otherwise the default, and why.
     pub fn get_flag(&self, key: &str, default_value: FlagValue, flag_type: FlagType) -> FlagDetails {
-        let (value, error_code) = match self.find(key) {
+        let (value, error_code) = match self.flags.claim.get(key) {
             None => (None, Some(ErrorCode::FlagNotFound)),
-            Some(Carried::Unreadable(code)) => (None, Some(*code)),
+            Some(Carried::Unreadable(code)) => (None, Some(code)),
             Some(carried) if carried.flag_type() != Some(flag_type) => (None, Some(ErrorCode::TypeMismatch)),
-            Some(carried) => match value(carried) {
+            Some(carried) => match value(&carried) {
                 Some(value) => (Some(value), None),
                 None => (None, Some(ErrorCode::ParseError)),
             },
@@ -125,85 +137,78 @@ impl FlagSet {
 
     /// Every flag that can be read, sorted by key.
     pub fn get_all_flags(&self) -> impl Iterator<Item = (&str, FlagValue)> {
-        self.entries.iter().filter_map(|entry| Some((entry.key.as_ref(), value(&entry.value)?)))
+        self.flags.claim.iter().filter_map(|(key, carried)| Some((key, value(&carried)?)))
     }
 
     /// The keys of the flags that differ from those of an older set: added, taken away, or with another value or type.
     /// Sorted. JSON values are compared as values, not as text.
     pub fn changed_from<'a>(&'a self, older: &'a FlagSet) -> Vec<&'a str> {
-        let same = |before: &Carried, after: &Carried| match (before, after) {
+        let same = |before: &Carried<'_>, after: &Carried<'_>| match (before, after) {
             (Carried::Json(_), Carried::Json(_)) => before == after || value(before) == value(after),
             _ => before == after,
         };
-        let unlike = |set: &FlagSet, entry: &Entry| set.find(&entry.key).is_none_or(|other| !same(other, &entry.value));
-        let new = self.entries.iter().filter(|entry| unlike(older, entry));
-        let gone = older.entries.iter().filter(|entry| self.find(&entry.key).is_none());
-        let mut changed: Vec<&str> = new.chain(gone).map(|entry| entry.key.as_ref()).collect();
+        let (older, newer) = (&older.flags.claim, &self.flags.claim);
+        let new = newer.iter().filter(|(key, after)| older.get(key).is_none_or(|before| !same(&before, after)));
+        let gone = older.iter().filter(|(key, _)| newer.get(key).is_none());
+        let mut changed: Vec<&str> = new.chain(gone).map(|(key, _)| key).collect();
         changed.sort_unstable();
         changed
     }
 
-    /// The tables that a binding keeps on its own side, so that a read there is one look-up and no call: a JSON object of
-    /// arrays in which key and value alternate.
+    /// Everything that a binding keeps on its own side, so that a read there is one look-up and no call, as one text,
+    /// because each value that crosses a border by itself costs a call. Seven JSON texts with U+001E between them, which no JSON
+    /// text can hold (RFC 7464 uses it for that reason), so that each can be unpacked when it is first asked for:
     ///
-    /// `{"boolean":[key,value,…],"string":[…],"integer":[…],"json":[…],"unreadable":[key,code,…],"organization":…,
-    /// "flags_revision":…}`, the last two `null` when absent. A key stands in one table only; a table without keys is empty.
+    /// 1. to 4. the boolean, string, integer and JSON flags, each an array in which key and value alternate;
+    /// 5. the keys that cannot be read, alternating with their codes;
+    /// 6. `[organization, flags_revision]`, `null` where absent;
+    /// 7. the claims.
+    ///
+    /// A key stands in one table only.
     pub fn tables(&self) -> String {
-        let mut out = String::with_capacity(self.claims.len() + 128);
-        let mut separator = '{';
+        let mut out = String::with_capacity(2 * self.claims.len() + 64);
         for table in [Some(FlagType::Boolean), Some(FlagType::String), Some(FlagType::Integer), Some(FlagType::Json), None] {
-            out.push(separator);
-            separator = ',';
-            write_string(table.map_or("unreadable", FlagType::as_str), &mut out);
-            out.push_str(":[");
-            let empty = out.len();
-            for entry in self.entries.iter().filter(|entry| entry.value.flag_type() == table) {
-                if out.len() > empty {
-                    out.push(',');
-                }
-                write_string(&entry.key, &mut out);
+            let mut separator = '[';
+            for (key, carried) in self.flags.claim.iter().filter(|(_, carried)| carried.flag_type() == table) {
+                out.push(separator);
+                separator = ',';
+                write_string(key, &mut out);
                 out.push(',');
-                write_carried(&entry.value, &mut out);
+                write_carried(&carried, &mut out);
             }
-            out.push(']');
+            out.push_str(if separator == '[' { "[]\u{1e}" } else { "]\u{1e}" });
         }
-        out.push_str(",\"organization\":");
-        match &self.organization {
+        out.push('[');
+        match &self.flags.organization {
             Some(organization) => write_string(organization, &mut out),
             None => out.push_str("null"),
         }
-        out.push_str(",\"flags_revision\":");
-        match self.flags_revision {
+        match self.flags.flags_revision {
             // Writing to a String cannot fail.
-            Some(revision) => drop(write!(out, "{revision}")),
-            None => out.push_str("null"),
+            Some(revision) => drop(write!(out, ",{revision}]\u{1e}")),
+            None => out.push_str(",null]\u{1e}"),
         }
-        out.push('}');
+        out.push_str(&self.claims);
         out
     }
 
     /// `org_id`, or `org_code` in the kinde profile.
     pub fn organization(&self) -> Option<&str> {
-        self.organization.as_deref()
+        self.flags.organization.as_deref()
     }
 
     /// `flags_rev`: the revision that was evaluated.
     pub fn flags_revision(&self) -> Option<i64> {
-        self.flags_revision
+        self.flags.flags_revision
     }
 
     /// All the claims, as the JSON text that was signed.
     pub fn claims(&self) -> &str {
         &self.claims
     }
-
-    fn find(&self, key: &str) -> Option<&Carried> {
-        let at = self.entries.binary_search_by(|entry| entry.key.as_ref().cmp(key)).ok()?;
-        self.entries.get(at).map(|entry| &entry.value)
-    }
 }
 
-fn write_carried(carried: &Carried, out: &mut String) {
+fn write_carried(carried: &Carried<'_>, out: &mut String) {
     match carried {
         Carried::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
         Carried::String(text) => write_string(text, out),
@@ -214,7 +219,7 @@ fn write_carried(carried: &Carried, out: &mut String) {
     }
 }
 
-fn value(carried: &Carried) -> Option<FlagValue> {
+fn value(carried: &Carried<'_>) -> Option<FlagValue> {
     match carried {
         Carried::Boolean(value) => Some(FlagValue::Boolean(*value)),
         Carried::String(text) => Some(FlagValue::String(text.as_ref().into())),

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Starts the message of the one failure that must be told from all others after it went through the parser.
-const DUPLICATE: &str = "a member name stands twice";
+pub(crate) const DUPLICATE: &str = "a member name stands twice";
 
 /// Whether the parser stopped because of a duplicate member.
 pub(crate) fn is_duplicate(error: &serde_json::Error) -> bool {
@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// The names seen in one object. What is written in ascending order, as our own claims are, needs no second look.
+/// The names seen in one object. What is written in ascending order needs no second look.
 #[derive(Default)]
 pub(crate) struct Names<'t> {
     seen: Vec<Cow<'t, str>>,
@@ -48,6 +48,10 @@ pub(crate) struct Names<'t> {
 }
 
 impl<'t> Names<'t> {
+    pub fn with_capacity(names: usize) -> Self {
+        Self { seen: Vec::with_capacity(names), unordered: false }
+    }
+
     pub fn push(&mut self, name: Cow<'t, str>) {
         self.unordered |= self.seen.last().is_some_and(|last| *last >= name);
         self.seen.push(name);

@@ -68,19 +68,26 @@ fn two_sets_differ_in_the_keys_that_are_listed() {
 fn the_tables_say_what_the_getters_say() {
     for (name, case) in vectors::cases(&vectors::read("getters.json")["cases"]) {
         let set = FlagSet::of_claim(case["claim"].as_str().unwrap()).unwrap();
-        let tables: Value = serde_json::from_str(&set.tables()).unwrap();
-        let find = |table: &str| {
-            let table = tables[table].as_array().unwrap();
-            table.chunks(2).find(|pair| pair[0] == case["key"]).map(|pair| pair[1].clone())
+        let tables = set.tables();
+        let (tables, claims) = tables.rsplit_once('\u{1e}').unwrap();
+        assert_eq!(claims, set.claims(), "{name}");
+        let tables: Vec<Value> = tables.split('\u{1e}').map(|table| serde_json::from_str(table).unwrap()).collect();
+        assert_eq!(tables.len(), 6, "{name}");
+        let find = |table: usize| {
+            let pairs = tables[table].as_array().unwrap().chunks(2);
+            pairs.into_iter().find(|pair| pair[0] == case["key"]).map(|pair| pair[1].clone())
         };
-        for flag_type in FlagType::ALL {
+        for (table, flag_type) in FlagType::ALL.into_iter().enumerate() {
             let expected = &case["expect"][flag_type.as_str()];
-            match (find(flag_type.as_str()), expected.get("value")) {
+            match (find(table), expected.get("value")) {
                 (Some(found), Some(value)) => {
                     assert_eq!(flag_value(&found, flag_type), flag_value(value, flag_type), "{name} as {flag_type}");
                 }
                 (found, value) => assert_eq!((found.as_ref(), value), (None, None), "{name} as {flag_type}"),
             }
         }
+        let unreadable =
+            case["expect"]["boolean"]["error"].as_str().filter(|code| find(4).is_some() || *code == "PARSE_ERROR");
+        assert_eq!(find(4).as_ref().and_then(Value::as_str), unreadable, "{name}");
     }
 }

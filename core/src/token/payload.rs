@@ -7,10 +7,10 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::claim::{Entry, Flags, malformed, read_integer};
+use crate::claim::{Claim, ReadClaim, malformed, read_integer};
 use crate::error::{Error, ErrorCode, Result};
 use crate::flag::MAX_INTEGER;
-use crate::flag_set::FlagSet;
+use crate::flag_set::Flags;
 use crate::members::{Names, Text, Walk};
 
 type Member<'t> = Option<Cow<'t, str>>;
@@ -32,7 +32,7 @@ pub(crate) struct Payload<'t> {
     pub organization: Member<'t>,
     pub flags_revision: Option<i64>,
     /// Outer: whether the claim is there. Inner: whether it is of a known dialect.
-    pub flags: Option<Option<Vec<Entry>>>,
+    pub flags: Option<Option<Claim>>,
 }
 
 impl<'t> Payload<'t> {
@@ -46,16 +46,15 @@ impl<'t> Payload<'t> {
 }
 
 impl Payload<'_> {
-    /// The flags, whose shape is the last thing that is decided. `claims` is the text that was parsed.
+    /// What a flag set keeps besides the claims' text. The shape of the flags is the last thing that is decided.
     ///
     /// Errors: `FlagsMalformed`.
-    pub fn into_flags(self, claims: &str) -> Result<FlagSet> {
-        let entries = match self.flags {
-            None => Vec::new(),
-            Some(flags) => flags.ok_or_else(malformed)?,
-        };
-        let organization = self.organization.map(|organization| organization.as_ref().into());
-        Ok(FlagSet::assemble(entries, organization, self.flags_revision, claims.into()))
+    pub fn into_flags(self) -> Result<Flags> {
+        Ok(Flags {
+            claim: self.flags.map_or_else(|| Ok(Claim::default()), |flags| flags.ok_or_else(malformed))?,
+            organization: self.organization.map(Cow::into_owned),
+            flags_revision: self.flags_revision,
+        })
     }
 }
 
@@ -78,7 +77,7 @@ impl<'de> Visitor<'de> for Claims {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut payload = Payload::default();
-        let mut names = Names::default();
+        let mut names = Names::with_capacity(24);
         while let Some(Text(name)) = access.next_key()? {
             match name.as_ref() {
                 "iss" => payload.issuer = text(&mut access)?,
@@ -101,7 +100,7 @@ impl<'de> Visitor<'de> for Claims {
                     payload.flags_revision =
                         Some(revision.ok_or_else(|| A::Error::custom("`flags_rev` is not a revision"))?);
                 }
-                "feature_flags" => payload.flags = Some(access.next_value_seed(Flags)?),
+                "feature_flags" => payload.flags = Some(access.next_value_seed(ReadClaim)?),
                 _ => access.next_value_seed(Walk)?,
             }
             names.push(name);

@@ -77,7 +77,7 @@ impl Verifier {
             Error::new(ErrorCode::AlgorithmUnsupported, "the token's `alg` is not one that this profile accepts")
         })?;
         let outcome = self.policy.check(header.token_type.as_deref(), &claims, now);
-        let outcome = outcome.and_then(|()| claims.into_flags(&payload));
+        let outcome = outcome.and_then(|()| claims.into_flags()).map(|flags| flags.with_claims(payload));
         Ok(Prepared { algorithm, key_id: header.key_id, signing_input, signature, outcome })
     }
 

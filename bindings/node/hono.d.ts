@@ -1,0 +1,13 @@
+import type { MiddlewareHandler } from 'hono'
+import type { Flagbearer, FlagbearerOptions, FlagSet } from './index.js'
+
+/** For `new Hono<FlagbearerEnv>()`. */
+export interface FlagbearerEnv {
+  Variables: { flags: FlagSet }
+}
+
+/**
+ * Verifies the request's bearer token and sets `flags`. Without a good token the answer is 401 with `{ code, message }` and
+ * `WWW-Authenticate: Bearer error="invalid_token"`; 503 while the issuer's keys cannot be fetched.
+ */
+export function flagbearer(options: FlagbearerOptions | Flagbearer): MiddlewareHandler<FlagbearerEnv>

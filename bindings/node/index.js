@@ -1,0 +1,226 @@
+'use strict'
+
+// What Node adds to the core: an HTTP GET, a clock, and classes to hold what the core decided.
+
+const { setTimeout } = require('node:timers/promises')
+const native = require('./native.js')
+
+class FlagbearerError extends Error {
+  constructor(code, message, options) {
+    super(message, options)
+    this.name = 'FlagbearerError'
+    this.code = code
+  }
+}
+
+const CODES = new Set(native.errorCodes())
+
+/** The core's errors keep their code; napi's own, about arguments of the wrong type, have none that anybody knows. */
+function refusal(cause, code) {
+  return new FlagbearerError(CODES.has(cause.code) ? cause.code : code, cause.message, { cause })
+}
+
+// Letters are those of the claim. A Map, because `types.toString` of an object is not undefined.
+const TYPES = new Map(['boolean', 'string', 'integer', 'json'].flatMap((type) => [[type, type], [type[0], type]]))
+
+/** A value that one reader changes must not change for the next. */
+function freeze(value) {
+  if (typeof value === 'object' && value !== null) {
+    for (const member of Object.values(value)) freeze(member)
+    Object.freeze(value)
+  }
+  return value
+}
+
+/** A table of the core's: an array in which key and value alternate. */
+function unpack(text) {
+  const list = freeze(JSON.parse(text))
+  const table = new Map()
+  for (let i = 0; i < list.length; i += 2) table.set(list[i], list[i + 1])
+  return table
+}
+
+class FlagSet {
+  // The core's texts (`FlagSet::tables`), each unpacked when it is first asked for.
+  #texts
+  #boolean
+  #string
+  #integer
+  #json
+  #unreadable
+  #about
+  #claims
+
+  /** Of what the native part handed over; not for users, who get theirs from `verify`. */
+  constructor(tables) {
+    this.#texts = tables.split('\u001e')
+  }
+
+  get #booleans() {
+    return (this.#boolean ??= unpack(this.#texts[0]))
+  }
+
+  get #strings() {
+    return (this.#string ??= unpack(this.#texts[1]))
+  }
+
+  get #integers() {
+    return (this.#integer ??= unpack(this.#texts[2]))
+  }
+
+  get #jsons() {
+    return (this.#json ??= unpack(this.#texts[3]))
+  }
+
+  getBooleanFlag(key, defaultValue) {
+    const value = this.#booleans.get(key)
+    return value === undefined ? defaultValue : value
+  }
+
+  getStringFlag(key, defaultValue) {
+    const value = this.#strings.get(key)
+    return value === undefined ? defaultValue : value
+  }
+
+  getIntegerFlag(key, defaultValue) {
+    const value = this.#integers.get(key)
+    return value === undefined ? defaultValue : value
+  }
+
+  getFlag(key, defaultValue, type) {
+    const asked = TYPES.get(type)
+    const found = this.#typeOf(key)
+    const details = { code: key, type: asked ?? found, value: defaultValue, defaultValue, is_default: true, reason: 'ERROR' }
+    if (found === undefined) {
+      details.errorCode = (this.#unreadable ??= unpack(this.#texts[4])).get(key) ?? 'FLAG_NOT_FOUND'
+    } else if (type !== undefined && found !== asked) {
+      details.errorCode = 'TYPE_MISMATCH'
+    } else {
+      details.value = this.#table(found).get(key)
+      details.is_default = false
+      details.reason = 'CACHED'
+    }
+    return details
+  }
+
+  getAllFlags() {
+    const flags = Object.create(null)
+    for (const map of [this.#booleans, this.#strings, this.#integers, this.#jsons]) {
+      for (const [key, value] of map) flags[key] = value
+    }
+    return flags
+  }
+
+  changedFrom(older) {
+    return native.changedFrom(this.#texts[6], older.#texts[6])
+  }
+
+  get claims() {
+    return (this.#claims ??= freeze(JSON.parse(this.#texts[6])))
+  }
+
+  get organization() {
+    return (this.#about ??= JSON.parse(this.#texts[5]))[0]
+  }
+
+  get flagsRevision() {
+    return (this.#about ??= JSON.parse(this.#texts[5]))[1]
+  }
+
+  #table(type) {
+    return type === 'boolean' ? this.#booleans : type === 'string' ? this.#strings : type === 'integer' ? this.#integers : this.#jsons
+  }
+
+  #typeOf(key) {
+    if (this.#booleans.has(key)) return 'boolean'
+    if (this.#strings.has(key)) return 'string'
+    if (this.#integers.has(key)) return 'integer'
+    if (this.#jsons.has(key)) return 'json'
+    return undefined
+  }
+}
+
+/** The body of an answer with status 200, read no further than allowed; nothing for any other outcome. */
+async function get(fetch, { url, timeoutMilliseconds, maxBytes }) {
+  try {
+    const signal = AbortSignal.timeout(timeoutMilliseconds)
+    const response = await fetch(url, { signal, redirect: 'error', credentials: 'omit', headers: { accept: 'application/json' } })
+    if (response.status !== 200) {
+      await response.body?.cancel()
+      return undefined
+    }
+    const chunks = []
+    let bytes = 0
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.byteLength
+      if (bytes > maxBytes) return undefined
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks)
+  } catch {
+    return undefined
+  }
+}
+
+class Flagbearer {
+  #reader
+  #fetch
+  #fetching
+  #refreshAt = Infinity
+
+  constructor(options) {
+    const { fetch, ...settings } = options ?? {}
+    try {
+      this.#reader = new native.NativeReader(settings)
+    } catch (cause) {
+      throw refusal(cause, 'CONFIGURATION_INVALID')
+    }
+    // Looked up at each fetch, so that what is put in place of the global one later is used.
+    this.#fetch = fetch ?? ((...args) => globalThis.fetch(...args))
+  }
+
+  async verify(token) {
+    for (;;) {
+      const now = Date.now()
+      let tables
+      try {
+        tables = this.#reader.verify(typeof token === 'string' ? token : '', now)
+      } catch (cause) {
+        throw refusal(cause, 'TOKEN_MALFORMED')
+      }
+      if (tables !== null) {
+        if (now >= this.#refreshAt) void this.#fetchKeys()
+        return new FlagSet(tables)
+      }
+      await this.#fetchKeys()
+    }
+  }
+
+  /** One at a time, however many wait for it. Never rejects. */
+  #fetchKeys() {
+    this.#fetching ??= this.#follow().finally(() => {
+      this.#fetching = undefined
+    })
+    return this.#fetching
+  }
+
+  /** Does what the core says until there is nothing left to do. */
+  async #follow() {
+    for (;;) {
+      const step = this.#reader.poll(Date.now())
+      if (step.until !== undefined) {
+        this.#refreshAt = step.until
+        return
+      }
+      // Only if a fetch of ours got lost, which the core finds out by itself.
+      if (step.pending) {
+        await setTimeout(100)
+        continue
+      }
+      const body = await get(this.#fetch, step)
+      this.#reader.receive(step.id, body, Date.now())
+    }
+  }
+}
+
+module.exports = { Flagbearer, FlagSet, FlagbearerError }
