@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::client::DEFAULT_SERVER;
+use super::sample::program;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::server::Server;
@@ -20,7 +22,14 @@ pub async fn run(config: &Config) -> Result<()> {
         println!();
         println!("  {}", key.expose());
         println!();
-        println!("Next: export FLAGBEARER_API_KEY=… with it, then `flagbearer sample` loads flags to play with.");
+        println!("Next, in another terminal, load something to play with:");
+        println!();
+        println!("  export FLAGBEARER_API_KEY={}", key.expose());
+        let url = format!("http://{}", server.address);
+        if url != DEFAULT_SERVER {
+            println!("  export FLAGBEARER_SERVER={url}");
+        }
+        println!("  {} sample", program());
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;

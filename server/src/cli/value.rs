@@ -1,0 +1,43 @@
+//! Values on the command line: JSON, except that the value of a string flag is the word itself.
+
+use std::io::Read as _;
+
+use flagbearer::document;
+use serde_json::Value;
+
+use super::failure::Failure;
+
+/// What the help says about values.
+pub const HELP: &str = "Values are JSON: true, 1000, '{\"temperature\": 0.7}'. The value of a string flag is taken as it \
+                        stands: control. (Only if it starts with a quotation mark it is read as JSON, too.)";
+
+/// A flag's value, read by the flag's type.
+pub fn parse(text: &str, flag_type: &str) -> Result<Value, Failure> {
+    if flag_type == "string" && !text.starts_with('"') {
+        return Ok(Value::String(text.to_owned()));
+    }
+    document::parse(text.as_bytes()).map_err(|error| {
+        let example = match flag_type {
+            "boolean" => "`true` or `false`",
+            "integer" => "a whole number such as `1000`",
+            "string" => "a text in JSON's quotation marks, or one that starts with none",
+            _ => "JSON, such as `{\"temperature\": 0.7}`",
+        };
+        let detail = format!("`{text}` cannot be a value of a flag of type `{flag_type}`: that is {example}");
+        Failure::new(error.code.as_str(), detail)
+    })
+}
+
+/// A document: JSON, `@file`, or `@-` for standard input. For clap, which says in which argument it was wrong.
+pub fn document(text: &str) -> Result<Value, String> {
+    let read = match text.strip_prefix('@') {
+        None => Ok(text.as_bytes().to_vec()),
+        Some("-") => {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+        }
+        Some(path) => std::fs::read(path),
+    };
+    let bytes = read.map_err(|error| format!("the file cannot be read: {error}"))?;
+    document::parse(&bytes).map_err(|error| error.message)
+}
