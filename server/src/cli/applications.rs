@@ -49,7 +49,7 @@ pub enum Command {
         #[command(flatten)]
         fields: Fields,
         /// Take something away: audience.
-        #[arg(long, value_name = "WHAT")]
+        #[arg(long, value_name = "WHAT", value_delimiter = ',')]
         unset: Vec<String>,
         #[command(flatten)]
         write: Write,

@@ -147,6 +147,7 @@ pub struct Client {
 }
 
 fn unreachable(server: &Url, error: &reqwest::Error) -> Failure {
+    let server = server.as_str().trim_end_matches('/');
     let detail = if error.is_timeout() {
         format!("the server at {server} did not answer in time; look at its log")
     } else if error.is_connect() {
@@ -172,7 +173,7 @@ impl Client {
             let detail = format!("`{server}` is not a server's address; it looks like http://127.0.0.1:8080");
             Failure::new("SERVER_INVALID", detail)
         })?;
-        let key = connection.api_key.clone().ok_or_else(|| {
+        let key = connection.api_key.clone().filter(|key| !key.expose().is_empty()).ok_or_else(|| {
             let detail = "no API key: set FLAGBEARER_API_KEY. The first key was printed when the server was started for the \
                           first time; others come from `flagbearer api-keys create`";
             Failure::new("API_KEY_MISSING", detail)
@@ -223,7 +224,7 @@ impl Client {
         if document["code"].is_string() {
             return Err(Failure::of_problem(document, self.json));
         }
-        let detail = format!("{} answered {status}, but not as a Flagbearer server does; is --server right?", self.base);
+        let detail = format!("{} answered {status}, but not as a Flagbearer server does; is --server right?", self.server());
         Err(Failure::new("SERVER_UNKNOWN", detail))
     }
 

@@ -79,7 +79,7 @@ pub enum Command {
         #[command(flatten)]
         fields: Fields,
         /// Take something away again: off-value, description, owner or remove-after.
-        #[arg(long, value_name = "WHAT")]
+        #[arg(long, value_name = "WHAT", value_delimiter = ',')]
         unset: Vec<String>,
         #[command(flatten)]
         write: Write,

@@ -38,7 +38,7 @@ pub enum Command {
         #[command(flatten)]
         fields: Fields,
         /// Take something away: email, name or attributes.
-        #[arg(long, value_name = "WHAT")]
+        #[arg(long, value_name = "WHAT", value_delimiter = ',')]
         unset: Vec<String>,
         #[command(flatten)]
         write: Write,

@@ -17,13 +17,12 @@ pub fn parse(text: &str, flag_type: &str) -> Result<Value, Failure> {
         return Ok(Value::String(text.to_owned()));
     }
     document::parse(text.as_bytes()).map_err(|error| {
-        let example = match flag_type {
-            "boolean" => "`true` or `false`",
-            "integer" => "a whole number such as `1000`",
-            "string" => "a text in JSON's quotation marks, or one that starts with none",
-            _ => "JSON, such as `{\"temperature\": 0.7}`",
+        let rule = match flag_type {
+            "boolean" => "it is `true` or `false`",
+            "integer" => "it is a whole number such as `1000`",
+            _ => error.message.as_str(),
         };
-        let detail = format!("`{text}` cannot be a value of a flag of type `{flag_type}`: that is {example}");
+        let detail = format!("`{text}` cannot be the value of a flag of type `{flag_type}`: {rule}");
         Failure::new(error.code.as_str(), detail)
     })
 }
