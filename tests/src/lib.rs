@@ -7,7 +7,7 @@ mod server;
 
 pub use api::{Answer, Api};
 pub use database::{Database, Engine};
-pub use process::Process;
+pub use process::{Process, binary, free_port};
 pub use server::{ADMIN_KEY, TestServer};
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.

@@ -109,6 +109,11 @@ fn in_words(claims: &Value) -> (Value, String) {
 /// As every backend does it: the core decides, and says what to fetch.
 async fn verify(token: &str, claims: &Value, arguments: &Inspect) -> Result<FlagSet, Failure> {
     let issuer = arguments.issuer.as_deref().or(claims["iss"].as_str()).unwrap_or_default();
+    // Otherwise the answer would be that the wrong issuer does not have the key.
+    if claims["iss"].as_str() != Some(issuer) {
+        let detail = format!("the token names the issuer {}, not {issuer}", words(&claims["iss"]));
+        return Err(Failure::new("ISSUER_MISMATCH", detail));
+    }
     let named = claims["aud"].as_str().or(claims["aud"][0].as_str());
     let audience = arguments.audience.as_deref().or(named).unwrap_or_default();
     let options = VerifierOptions { issuer, audience: Some(audience), ..VerifierOptions::default() };
