@@ -13,10 +13,9 @@ function call(work) {
   }
 }
 
-module.exports = {
-  flagSetOfClaim: (claim) => new FlagSet(call(() => native.flagSetOfClaim(claim))),
-  encodeClaim: (dialect, flags) => call(() => native.encodeClaim(dialect, JSON.stringify(flags))),
-  usableKeys: (jwks) => call(() => native.usableKeys(jwks)),
-  signatureValid: (jwks, input, signature) => call(() => native.signatureValid(jwks, input, signature)),
-  errorCodes: native.errorCodes,
-}
+// Assigned one by one, so that ES modules see the names.
+exports.flagSetOfClaim = (claim) => new FlagSet(call(() => native.flagSetOfClaim(claim)))
+exports.encodeClaim = (dialect, flags) => call(() => native.encodeClaim(dialect, JSON.stringify(flags)))
+exports.usableKeys = (jwks) => call(() => native.usableKeys(jwks))
+exports.signatureValid = (jwks, input, signature) => call(() => native.signatureValid(jwks, input, signature))
+exports.errorCodes = native.errorCodes

@@ -10,6 +10,7 @@ use crate::effect::{Change, OverrideValues, StandingOverride, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::evaluation::{Context, Overrides, Subject};
 use crate::flag::{Flag, FlagValue};
+use crate::rollout::{rollout_bucket, split_bucket};
 use crate::ruleset::Ruleset;
 use crate::segment::Segment;
 use crate::setting::{Override, Setting};
@@ -89,6 +90,18 @@ pub fn effect_json(document: &Value) -> Result<Value> {
     let candidates =
         standing.iter().map(|one| StandingOverride { level: one.level, subject: one.subject.as_str(), row: &one.row });
     Ok(json!({ "effect": to_json(&change.effect(now))?, "holdouts": to_json(&change.holdouts(now, candidates))? }))
+}
+
+/// The buckets of `{salt, subject}`: `{rollout, split}`.
+pub fn buckets_json(document: &Value) -> Result<Value> {
+    let mut members = Node::root(document).members()?;
+    let salt = members.required("salt")?.string()?;
+    let subject = read_id(&members.required("subject")?)?;
+    members.finish()?;
+    Ok(json!({
+        "rollout": rollout_bucket(salt, subject.as_str()),
+        "split": split_bucket(salt, subject.as_str()),
+    }))
 }
 
 fn to_json(value: &impl Serialize) -> Result<Value> {

@@ -1,8 +1,10 @@
 //! How a change alters who is served what, decided over every context there could be, never over today's subjects: an
-//! answer stays true for whoever comes tomorrow. See [`space`] for why looking at finitely many contexts is enough.
+//! answer stays true for whoever comes tomorrow. `effect/space.rs` argues why looking at finitely many contexts is enough.
 
 mod audiences;
 mod holdout;
+mod opening;
+mod served;
 mod space;
 
 use std::ops::ControlFlow;
@@ -17,7 +19,8 @@ use crate::subject::SubjectKind;
 use crate::timestamp::Timestamp;
 
 pub use holdout::{Holdout, HoldoutLevel, StandingOverride};
-use space::{Served, Space};
+use served::Served;
+use space::Space;
 
 /// How a change alters who is served what, now and at every later instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
@@ -132,12 +135,17 @@ impl<'a> Change<'a> {
 
     /// How the change alters who is served what, from `now` on.
     pub fn effect(&self, now: Timestamp) -> Effect {
+        if self.is_idle() {
+            return Effect::Unchanged;
+        }
         let mut space = Space::new(self);
         let mut verdict = Verdict::default();
         for instant in self.instants(now) {
             space.stand_at(instant, false);
             let seen_all = space.explore(&mut |space| {
-                verdict.see(space.served(0)?, space.served(1)?);
+                if let Some((before, after)) = space.difference(|before, after| verdict.with(before, after) != verdict)? {
+                    verdict = verdict.with(before, after);
+                }
                 Ok(if verdict.effect() == Effect::Mixed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             });
             if !seen_all {
@@ -153,10 +161,24 @@ impl<'a> Change<'a> {
     /// A context is newly covered when a level after the change has a value for it that none had before. What the change
     /// leaves disabled or not open yet counts as covered, and is then held out by just that.
     pub fn holdouts<'c>(&self, now: Timestamp, candidates: impl IntoIterator<Item = StandingOverride<'c>>) -> Vec<Holdout> {
-        if self.effect(now) == Effect::Narrowed {
+        if self.is_idle() || self.effect(now) == Effect::Narrowed {
             return Vec::new();
         }
         holdout::find(self, now, candidates)
+    }
+
+    /// Whether what is edited is looked at by nothing. One user's attributes are judged against every flag there is, so
+    /// most answers must come without a look at the lists.
+    fn is_idle(&self) -> bool {
+        let Edit::Attributes { kind, before, after, .. } = self.edit else {
+            return false;
+        };
+        let mut keys = self.before.setting.segments();
+        !keys.any(|key| {
+            let segment = self.before.segments.iter().find(|segment| segment.key == *key);
+            let condition = segment.and_then(|segment| segment.condition.as_ref());
+            condition.is_some_and(|condition| condition.mentions_edited(kind, before, after))
+        })
     }
 
     /// Now, and every later instant at which one of the sides changes by itself. In between nothing does.
@@ -176,7 +198,7 @@ impl<'a> Change<'a> {
 }
 
 /// What was seen so far.
-#[derive(Default)]
+#[derive(Clone, Copy, PartialEq, Default)]
 struct Verdict {
     changed: bool,
     not_widened: bool,
@@ -184,10 +206,8 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn see(&mut self, before: Served<'_>, after: Served<'_>) {
-        if before.value == after.value {
-            return;
-        }
+    /// The verdict once it is known that somebody goes from one value to another.
+    fn with(mut self, before: Served<'_>, after: Served<'_>) -> Self {
         self.changed = true;
         match (before.value, after.value) {
             (Some(FlagValue::Boolean(_)), Some(FlagValue::Boolean(gained))) => {
@@ -195,10 +215,12 @@ impl Verdict {
                 self.not_widened |= !gained;
             }
             _ => {
-                self.not_widened |= before.by_rule;
+                // A value that goes away altogether, with its flag, widens nothing.
+                self.not_widened |= before.by_rule || after.value.is_none();
                 self.not_narrowed |= after.by_rule;
             }
         }
+        self
     }
 
     fn effect(&self) -> Effect {

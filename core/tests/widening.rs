@@ -185,13 +185,16 @@ impl Choices<'_> {
     }
 
     fn segment(&mut self, key: &str) -> Segment {
-        const CONDITIONS: [&str; 6] = [
+        const CONDITIONS: [&str; 7] = [
             r#"{"user":"plan","equals":"a"}"#,
             r#"{"user":"plan","exists":true}"#,
             r#"{"organization":"plan","equals":"a"}"#,
             r#"{"not":{"organization":"plan","equals":"b"}}"#,
             r#"{"all":[{"user":"plan","equals":"a"},{"organization":"plan","equals":"a"}]}"#,
             r#"{"any":[{"user":"plan","in":["a","b"]},{"organization":"plan","exists":false}]}"#,
+            // Whichever subject is known, what remains depends on the other, and differently for `a` and `b`.
+            r#"{"any":[{"all":[{"user":"plan","equals":"a"},{"organization":"plan","equals":"a"}]},
+                       {"all":[{"user":"plan","equals":"b"},{"organization":"plan","equals":"b"}]}]}"#,
         ];
         let condition = if self.maybe(3) { "null" } else { CONDITIONS[self.below(CONDITIONS.len())] };
         let text = format!(r#"{{"key":"{key}","condition":{condition}}}"#);
@@ -634,7 +637,7 @@ fn in_a_small_world_every_sequence_of_four_edits_has_exact_effects_and_no_wideni
     // Every edit from every setting, with what it does to whom, once.
     let mut next = vec![[None; EDITS]; worlds.len()];
     for (from, setting) in worlds.iter().enumerate() {
-        for edit in 0..EDITS {
+        for (edit, step) in next[from].iter_mut().enumerate() {
             let Some(after) = edited(setting, &flag, edit) else { continue };
             let to = place(&after);
             let lost = on[from].iter().zip(&on[to]).any(|(before, after)| *before && !after);
@@ -648,7 +651,7 @@ fn in_a_small_world_every_sequence_of_four_edits_has_exact_effects_and_no_wideni
             let states = [setting, &after].map(|setting| State { flag: Some(&flag), setting, segments: &[] });
             let effect = Change::between(states[0], states[1]).effect(Timestamp::from_seconds(0));
             assert_eq!(effect, exact, "from {setting:?} to {after:?}");
-            next[from][edit] = Some((to, effect));
+            *step = Some((to, effect));
         }
     }
     let mut sequences = 0_u64;
@@ -732,4 +735,42 @@ fn edits_that_end_in_the_same_setting_are_the_same_in_any_order() {
             }
         }
     }
+}
+
+#[test]
+fn the_last_of_a_hundred_different_rules_is_judged_exactly() {
+    let mut rules: Vec<Rule> = (0..99)
+        .map(|number| {
+            let named = |prefix: &str| vec![SubjectId::parse(&format!("{prefix}{number}")).unwrap()];
+            let segments = vec![SegmentKey::parse(&format!("s{number}")).unwrap()];
+            let audience = Audience::Some(Targets { users: named("u"), organizations: named("o"), segments });
+            let mut rule = Rule::serving(audience, FlagValue::Boolean(number % 2 == 0));
+            let percentage = Percentage::from_thousandths(1_000 * number).unwrap();
+            rule.rollout = Some(Rollout { by: SubjectKind::BOTH[number as usize % 2], percentage });
+            rule
+        })
+        .collect();
+    let segments: Vec<Segment> = (0..99)
+        .map(|number| {
+            let text = format!(r#"{{"key":"s{number}","condition":{{"user":"n","equals":{number}}}}}"#);
+            Segment::parse(&parse(text.as_bytes()).unwrap()).unwrap()
+        })
+        .collect();
+    let flag = flag(true);
+    let mut setting = |audience| {
+        rules.truncate(99);
+        rules.push(Rule::serving(audience, FlagValue::Boolean(true)));
+        Setting { rules: rules.clone(), ..Setting::default() }
+    };
+    let (none, all) = (setting(Audience::None), setting(Audience::All));
+    let state = |setting| State { flag: Some(&flag), setting, segments: &segments };
+    let judge = |before, after| Change::between(state(before), state(after)).effect(Timestamp::from_seconds(0));
+    assert_eq!(judge(&none, &all), Effect::Widened);
+    assert_eq!(judge(&all, &none), Effect::Narrowed);
+    assert_eq!(judge(&all, &all), Effect::Unchanged);
+    // Every rule that serves `false`, to at least somebody, keeps them from what is now for everybody.
+    let change = Change::between(state(&none), state(&all));
+    let holdouts = change.holdouts(Timestamp::from_seconds(0), []);
+    let rules: Vec<_> = holdouts.iter().filter_map(|holdout| holdout.rule).collect();
+    assert_eq!(rules, (1..99).step_by(2).collect::<Vec<_>>());
 }

@@ -112,8 +112,12 @@ impl Api {
 
     /// Uses a refresh token at an issuer: the server's root, or `/env/<name>`.
     pub async fn refresh(&self, issuer: &str, application: &str, token: &str) -> Answer {
-        let form = [("grant_type", "refresh_token"), ("client_id", application), ("refresh_token", token)];
-        self.send(self.client.post(format!("{}{issuer}/oauth2/token", self.url)).form(&form)).await
+        self.token(issuer, &[("grant_type", "refresh_token"), ("client_id", application), ("refresh_token", token)]).await
+    }
+
+    /// Posts a form to an issuer's token endpoint.
+    pub async fn token(&self, issuer: &str, form: &[(&str, &str)]) -> Answer {
+        self.send(self.client.post(format!("{}{issuer}/oauth2/token", self.url)).form(form)).await
     }
 
     /// Refreshes a token response that has to succeed.

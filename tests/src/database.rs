@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -45,6 +45,40 @@ impl Database {
             }
         };
         Self { url, folder }
+    }
+
+    pub fn engine(&self) -> Engine {
+        if self.url.starts_with("sqlite:") { Engine::Sqlite } else { Engine::Postgres }
+    }
+
+    /// Runs statements behind the server's back.
+    pub async fn execute(&self, sql: &str) {
+        match self.engine() {
+            Engine::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await.expect("the database opens");
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("the statement runs");
+                connection.close().await.expect("the connection closes");
+            }
+            Engine::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.expect("the database opens");
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("the statement runs");
+                connection.close().await.expect("the connection closes");
+            }
+        }
+    }
+
+    /// The first column of each row, which has to be text.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        match self.engine() {
+            Engine::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await.expect("the database opens");
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("the statement runs")
+            }
+            Engine::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.expect("the database opens");
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("the statement runs")
+            }
+        }
     }
 
     pub fn key_file(&self) -> PathBuf {

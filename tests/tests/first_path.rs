@@ -1,6 +1,6 @@
 //! The one complete path: flags are set, a session starts, its token carries them, a rule changes, the next refresh shows it.
 
-use flagbearer_tests::{Engine, TestServer, on_both_engines};
+use flagbearer_tests::{TestServer, on_both_engines};
 use serde_json::json;
 
 on_both_engines! {

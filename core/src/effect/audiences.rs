@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, Edit, State};
+use super::{Edit, State};
 use crate::audience::Audience;
 use crate::condition::Condition;
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentKey};
 use crate::setting::Rule;
 use crate::subject::{SubjectId, SubjectKind};
 
@@ -14,116 +14,146 @@ pub(super) const NOBODY: u32 = 0;
 /// The class of subjects that no list names.
 const UNNAMED: u32 = 1;
 
-/// Subjects of one kind by the lists that name them: those in the same lists are one class.
+/// A rule with its segments at hand.
+pub(super) struct Targeted<'a> {
+    /// 0 before the change, 1 after it.
+    pub side: usize,
+    pub rule: &'a Rule,
+    segments: Vec<&'a Segment>,
+}
+
+impl<'a> Targeted<'a> {
+    /// The rules of both sides. Everywhere here a rule goes by its place in this list.
+    pub fn all(states: &[State<'a>; 2]) -> Vec<Self> {
+        let mut all = Vec::new();
+        for (side, state) in states.iter().enumerate() {
+            let by_key: BTreeMap<&SegmentKey, &Segment> =
+                state.segments.iter().map(|segment| (&segment.key, segment)).collect();
+            all.extend(state.setting.rules.iter().map(|rule| {
+                let segments = rule.audience.segments().iter().filter_map(|key| by_key.get(key).copied());
+                Self { side, rule, segments: segments.collect() }
+            }));
+        }
+        all
+    }
+
+    /// Whoever the rule names, itself or in the lists of its segments.
+    pub fn listed(&self, kind: SubjectKind) -> impl Iterator<Item = &'a SubjectId> {
+        let own: &[SubjectId] = match (&self.rule.audience, kind) {
+            (Audience::Some(targets), SubjectKind::User) => &targets.users,
+            (Audience::Some(targets), SubjectKind::Organization) => &targets.organizations,
+            _ => &[],
+        };
+        own.iter().chain(self.segments.iter().flat_map(move |segment| match kind {
+            SubjectKind::User => &segment.users,
+            SubjectKind::Organization => &segment.organizations,
+        }))
+    }
+}
+
+/// Subjects of one kind by the rules that name them: those that the same rules name are one class.
 pub(super) struct Classes<'a> {
-    lists_of: BTreeMap<&'a str, Vec<u32>>,
+    named_by: BTreeMap<&'a str, Vec<usize>>,
     /// In the order of the class numbers, from `UNNAMED` on.
-    signatures: Vec<Vec<u32>>,
+    signatures: Vec<Vec<usize>>,
 }
 
 impl<'a> Classes<'a> {
-    pub fn of(states: &[State<'a>; 2], kind: SubjectKind) -> Self {
-        let mut lists_of: BTreeMap<&'a str, Vec<u32>> = BTreeMap::new();
-        let rules = states.iter().flat_map(|state| state.setting.rules.iter().map(move |rule| (state, rule)));
-        for (list, (state, rule)) in (0..).zip(rules) {
-            for id in listed(rule, state.segments, kind) {
-                let lists = lists_of.entry(id.as_str()).or_default();
-                if lists.last() != Some(&list) {
-                    lists.push(list);
+    pub fn of(rules: &[Targeted<'a>], kind: SubjectKind) -> Self {
+        let mut named_by: BTreeMap<&'a str, Vec<usize>> = BTreeMap::new();
+        for (place, rule) in rules.iter().enumerate() {
+            for id in rule.listed(kind) {
+                let signature = named_by.entry(id.as_str()).or_default();
+                if signature.last() != Some(&place) {
+                    signature.push(place);
                 }
             }
         }
-        let distinct: BTreeSet<&Vec<u32>> = lists_of.values().collect();
+        let distinct: BTreeSet<&Vec<usize>> = named_by.values().collect();
         let signatures = std::iter::once(Vec::new()).chain(distinct.into_iter().cloned()).collect();
-        Self { lists_of, signatures }
+        Self { named_by, signatures }
     }
 
+    /// How many classes there are, numbered from `NOBODY` on.
     pub fn count(&self) -> u32 {
         UNNAMED + self.signatures.len() as u32
     }
 
     pub fn of_subject(&self, subject: &str) -> u32 {
-        // The empty signature sorts first, so the signatures are sorted.
-        let place = self.lists_of.get(subject).and_then(|lists| self.signatures.binary_search(lists).ok());
+        // The empty signature comes first, so the signatures are sorted.
+        let place = self.named_by.get(subject).and_then(|signature| self.signatures.binary_search(signature).ok());
         UNNAMED + place.unwrap_or(0) as u32
     }
 
-    pub fn holds(&self, class: u32, list: u32) -> bool {
+    /// Whether the rule names the subjects of this class.
+    pub fn named(&self, class: u32, rule: usize) -> bool {
         let signature = class.checked_sub(UNNAMED).and_then(|place| self.signatures.get(place as usize));
-        signature.is_some_and(|lists| lists.binary_search(&list).is_ok())
+        signature.is_some_and(|rules| rules.binary_search(&rule).is_ok())
     }
 }
 
-fn named_segments<'a>(rule: &'a Rule, segments: &'a [Segment]) -> impl Iterator<Item = &'a Segment> {
-    rule.audience.segments().iter().filter_map(|key| segments.iter().find(|segment| segment.key == *key))
-}
-
-/// Whoever the rule names, itself or in the lists of its segments.
-pub(super) fn listed<'a>(rule: &'a Rule, segments: &'a [Segment], kind: SubjectKind) -> impl Iterator<Item = &'a SubjectId> {
-    let own = match (&rule.audience, kind) {
-        (Audience::Some(targets), SubjectKind::User) => targets.users.as_slice(),
-        (Audience::Some(targets), SubjectKind::Organization) => targets.organizations.as_slice(),
-        _ => &[],
-    };
-    own.iter().chain(named_segments(rule, segments).flat_map(move |segment| match kind {
-        SubjectKind::User => &segment.users,
-        SubjectKind::Organization => &segment.organizations,
-    }))
-}
-
-/// The rules, by side and place, in which something occurs.
-type Rules = Vec<(usize, usize)>;
-
 /// The conditions in sight, each taken to be true or false independently of the others. Those that occur in the same rules
-/// cannot be told apart and are one question.
+/// cannot be told apart and are one group.
 pub(super) struct Groups {
-    by_occurrence: BTreeMap<Rules, usize>,
+    /// By the rules in which they occur.
+    groups: BTreeMap<Vec<usize>, usize>,
     /// Rules with a condition that is known to hold for everybody who is looked at.
-    always: BTreeSet<(usize, usize)>,
+    always: BTreeSet<usize>,
 }
 
 impl Groups {
-    pub fn of<'a>(change: &Change<'a>, states: &[State<'a>; 2]) -> Self {
+    pub fn of(edit: &Edit<'_>, rules: &[Targeted<'_>]) -> Self {
         let mut always = BTreeSet::new();
-        // A condition that reads an edited attribute, and depends on more, is a different one after the edit.
-        let mut occurrences: Vec<(&Condition, Option<usize>, Rules)> = Vec::new();
-        for (side, state) in states.iter().enumerate() {
-            for (place, rule) in state.setting.rules.iter().enumerate() {
-                for condition in named_segments(rule, state.segments).filter_map(|segment| segment.condition.as_ref()) {
-                    let only = match change.edit.truth(condition, side) {
-                        Truth::Known(holds) => {
-                            if holds {
-                                always.insert((side, place));
-                            }
-                            continue;
+        // Each different condition, and the rules in which it occurs. One that reads an edited attribute, and depends on
+        // more, is a different one after the edit: it stands for one side only.
+        let mut conditions: Vec<(&Condition, Option<usize>)> = Vec::new();
+        let mut occurrences: Vec<Vec<usize>> = Vec::new();
+        // A segment that many rules name is compared once.
+        let mut places: BTreeMap<(usize, &SegmentKey), usize> = BTreeMap::new();
+        for (place, rule) in rules.iter().enumerate() {
+            for segment in &rule.segments {
+                let Some(condition) = &segment.condition else { continue };
+                let only = match edit.truth(condition, rule.side) {
+                    Truth::Known(holds) => {
+                        if holds {
+                            always.insert(place);
                         }
-                        Truth::Edited => Some(side),
-                        Truth::Open => None,
-                    };
-                    let known = occurrences.iter_mut().find(|(one, tag, _)| *tag == only && *one == condition);
-                    match known {
-                        Some((_, _, rules)) if rules.last() == Some(&(side, place)) => {}
-                        Some((_, _, rules)) => rules.push((side, place)),
-                        None => occurrences.push((condition, only, vec![(side, place)])),
+                        continue;
                     }
+                    Truth::Edited => Some(rule.side),
+                    Truth::Open => None,
+                };
+                let number = *places.entry((rule.side, &segment.key)).or_insert_with(|| {
+                    conditions.iter().position(|known| *known == (condition, only)).unwrap_or_else(|| {
+                        conditions.push((condition, only));
+                        occurrences.push(Vec::new());
+                        conditions.len() - 1
+                    })
+                });
+                if let Some(occurrence) = occurrences.get_mut(number)
+                    && occurrence.last() != Some(&place)
+                {
+                    occurrence.push(place);
                 }
             }
         }
-        let distinct: BTreeSet<Rules> = occurrences.into_iter().map(|(_, _, rules)| rules).collect();
-        Self { by_occurrence: distinct.into_iter().zip(0..).collect(), always }
+        let distinct: BTreeSet<Vec<usize>> = occurrences.into_iter().collect();
+        Self { groups: distinct.into_iter().zip(0..).collect(), always }
     }
 
     /// How many groups there are, numbered from 0.
     pub fn count(&self) -> usize {
-        self.by_occurrence.len()
+        self.groups.len()
     }
 
-    pub fn is_always(&self, side: usize, place: usize) -> bool {
-        self.always.contains(&(side, place))
+    /// Whether the rule is known to hold everybody who is looked at.
+    pub fn always(&self, rule: usize) -> bool {
+        self.always.contains(&rule)
     }
 
-    pub fn of_rule(&self, side: usize, place: usize) -> impl Iterator<Item = usize> {
-        self.by_occurrence.iter().filter(move |(rules, _)| rules.contains(&(side, place))).map(|(_, group)| *group)
+    /// The groups of which one is enough for the rule.
+    pub fn of_rule(&self, rule: usize) -> impl Iterator<Item = usize> {
+        self.groups.iter().filter(move |(rules, _)| rules.binary_search(&rule).is_ok()).map(|(_, group)| *group)
     }
 }
 
@@ -142,8 +172,7 @@ impl Edit<'_> {
         if let Some(holds) = condition.known(*kind, if side == 0 { before } else { after }) {
             return Truth::Known(holds);
         }
-        let mut names = before.iter().chain(after.iter()).map(|(name, _)| name);
-        match names.any(|name| before.get(name) != after.get(name) && condition.mentions(*kind, name)) {
+        match condition.mentions_edited(*kind, before, after) {
             true => Truth::Edited,
             false => Truth::Open,
         }

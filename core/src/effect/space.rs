@@ -16,10 +16,9 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::audiences::{Classes, Groups, NOBODY, listed};
+use super::audiences::{Classes, Groups, Targeted};
 use super::{Change, Edit, State};
-use crate::audience::Audience;
-use crate::flag::{Flag, FlagType, FlagValue};
+use crate::flag::{Flag, FlagValue};
 use crate::rollout::{BUCKETS, Split};
 use crate::setting::{Override, Rule, Serve};
 use crate::subject::SubjectKind;
@@ -27,6 +26,8 @@ use crate::timestamp::Timestamp;
 
 /// How many places of the decision tree are visited before giving up. Settings with at most one rule never give up.
 const MAX_VISITS: usize = 1 << 18;
+/// How many groups of conditions are too many.
+const MAX_GROUPS: usize = 256;
 
 /// A question, by its number.
 pub(super) type Question = usize;
@@ -37,15 +38,15 @@ pub(super) fn class(kind: SubjectKind) -> Question {
 }
 
 /// Which of the standing override values; 0 is none.
-fn override_value(kind: SubjectKind) -> Question {
+pub(super) fn override_value(kind: SubjectKind) -> Question {
     2 + kind as usize
 }
 
-fn rollout_bucket(kind: SubjectKind) -> Question {
+pub(super) fn rollout_bucket(kind: SubjectKind) -> Question {
     4 + kind as usize
 }
 
-fn split_bucket(kind: SubjectKind) -> Question {
+pub(super) fn split_bucket(kind: SubjectKind) -> Question {
     6 + kind as usize
 }
 
@@ -54,25 +55,17 @@ fn condition(group: usize) -> Question {
     8 + group
 }
 
-/// What a context is served.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Served<'a> {
-    /// `None` where a flag that is not boolean is absent.
-    pub value: Option<&'a FlagValue>,
-    pub by_rule: bool,
-}
-
 /// One side of the change.
 pub(super) struct Side<'a> {
     pub flag: Option<&'a Flag>,
     pub state: State<'a>,
     pub rules: Vec<Facts<'a>>,
-    overrides: [Source<'a>; 2],
+    pub overrides: [Source<'a>; 2],
 }
 
 /// Where a level's override comes from.
 #[derive(Clone, Copy)]
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Dropped,
     /// Written by this very change, for the one subject that is looked at.
     Written(Option<&'a Override>),
@@ -83,52 +76,58 @@ enum Source<'a> {
 /// A rule, and how its audience asks.
 pub(super) struct Facts<'a> {
     pub rule: &'a Rule,
-    list: u32,
-    /// Whether the list names any user, any organization.
-    names: [bool; 2],
+    pub number: usize,
+    /// Whether it names any user, any organization.
+    pub names: [bool; 2],
     /// One of its segments is known to hold everybody that is looked at.
-    always: bool,
-    conditions: Vec<Question>,
+    pub always: bool,
+    pub conditions: Vec<Question>,
 }
 
 pub(super) struct Space<'a> {
     pub sides: [Side<'a>; 2],
-    standing: [&'a [FlagValue]; 2],
-    classes: [Classes<'a>; 2],
+    pub standing: [&'a [FlagValue]; 2],
+    pub classes: [Classes<'a>; 2],
+    /// Where the rules of the sides differ: from this place on, until these.
+    pub differing: (usize, [usize; 2]),
     pub instant: Timestamp,
     /// The possible answers to each question.
     answers: Vec<Vec<u32>>,
     chosen: Vec<Option<u32>>,
-    visits_left: usize,
+    /// `None` where no end is set.
+    visits_left: Option<usize>,
 }
 
 impl<'a> Space<'a> {
     pub fn new(change: &Change<'a>) -> Self {
         let states = [change.before, change.after];
-        let classes = SubjectKind::BOTH.map(|kind| Classes::of(&states, kind));
-        let groups = Groups::of(change, &states);
-        let mut list = 0;
-        let mut number = 0;
-        let sides = states.map(|state| {
-            let side = number;
-            number += 1;
-            let rules = state.setting.rules.iter().enumerate().map(|(place, rule)| {
-                list += 1;
-                Facts {
-                    rule,
-                    list: list - 1,
-                    names: SubjectKind::BOTH.map(|kind| listed(rule, state.segments, kind).next().is_some()),
-                    always: groups.is_always(side, place),
-                    conditions: groups.of_rule(side, place).map(condition).collect(),
-                }
-            });
-            Side {
-                flag: state.flag,
-                state,
-                rules: rules.collect(),
-                overrides: SubjectKind::BOTH.map(|kind| change.source(kind, side)),
-            }
-        });
+        let targeted = Targeted::all(&states);
+        let classes = SubjectKind::BOTH.map(|kind| Classes::of(&targeted, kind));
+        let groups = Groups::of(&change.edit, &targeted);
+        let side = |side: usize, state: State<'a>| Side {
+            flag: state.flag,
+            state,
+            rules: targeted
+                .iter()
+                .enumerate()
+                .filter(|(_, rule)| rule.side == side)
+                .map(|(number, rule)| Facts {
+                    rule: rule.rule,
+                    number,
+                    names: SubjectKind::BOTH.map(|kind| rule.listed(kind).next().is_some()),
+                    always: groups.always(number),
+                    conditions: groups.of_rule(number).map(condition).collect(),
+                })
+                .collect(),
+            overrides: SubjectKind::BOTH.map(|kind| change.source(kind, side)),
+        };
+        let sides = [side(0, change.before), side(1, change.after)];
+        let [before, after] = sides.each_ref().map(|side| side.rules.as_slice());
+        let alike = |(one, other): &(&Facts<'a>, &Facts<'a>)| one.is_like(other, &targeted);
+        let first = before.iter().zip(after).take_while(alike).count();
+        let [rest_before, rest_after] = [before, after].map(|rules| rules.get(first..).unwrap_or_default());
+        let last = rest_before.iter().rev().zip(rest_after.iter().rev()).take_while(alike).count();
+        let differing = (first, [before.len() - last, after.len() - last]);
         let mut answers = vec![Vec::new(); condition(groups.count())];
         answers.iter_mut().skip(condition(0)).for_each(|truth| truth.extend([0, 1]));
         let standing = [change.standing.user, change.standing.organization];
@@ -141,13 +140,18 @@ impl<'a> Space<'a> {
             answers[override_value(kind)] = (0..=standing[kind as usize].len() as u32).collect();
         }
         let simple = states.iter().all(|state| state.setting.rules.len() <= 1);
+        let visits_left = match (simple, groups.count()) {
+            (true, _) => None,
+            // Exploring goes as deep as there are questions; two to the power of these would be too many anyway.
+            (false, MAX_GROUPS..) => Some(0),
+            (false, _) => Some(MAX_VISITS),
+        };
         let chosen = vec![None; answers.len()];
-        let visits_left = if simple { usize::MAX } else { MAX_VISITS };
-        Self { sides, standing, classes, instant: Timestamp::from_seconds(0), answers, chosen, visits_left }
+        Self { sides, standing, classes, differing, instant: Timestamp::from_seconds(0), answers, chosen, visits_left }
     }
 
     /// Moves to an instant: buckets are told apart by the percentages that hold there, and, looking ahead, by those that
-    /// will hold later.
+    /// they will reach later.
     pub fn stand_at(&mut self, instant: Timestamp, looking_ahead: bool) {
         self.instant = instant;
         for kind in SubjectKind::BOTH {
@@ -155,9 +159,9 @@ impl<'a> Space<'a> {
             let mut splits = BTreeSet::from([0]);
             for Facts { rule, .. } in self.sides.iter().flat_map(|side| &side.rules) {
                 if rule.rollout.as_ref().is_some_and(|rollout| rollout.by == kind) {
-                    rollouts.extend(rule.percentage(instant).map(|percentage| percentage.thousandths()));
-                    let steps = rule.schedule.iter().flat_map(|schedule| &schedule.steps).filter(|_| looking_ahead);
-                    rollouts.extend(steps.map(|step| step.percentage.thousandths()));
+                    let later = rule.opening(instant).filter(|_| looking_ahead).and_then(|opening| opening.percentage);
+                    let percentages = rule.percentage(instant).into_iter().chain(later);
+                    rollouts.extend(percentages.map(|percentage| percentage.thousandths()));
                 }
                 if let Serve::Split(split) = &rule.serve
                     && split.by == kind
@@ -176,10 +180,11 @@ impl<'a> Space<'a> {
     /// Shows `visit` one context of every class. It answers `Err` with the question that it needs answered first. `false`
     /// where it broke off, or where there were too many.
     pub fn explore(&mut self, visit: &mut impl FnMut(&Self) -> Result<ControlFlow<()>, Question>) -> bool {
-        let Some(left) = self.visits_left.checked_sub(1) else {
-            return false;
-        };
-        self.visits_left = left;
+        match &mut self.visits_left {
+            None => {}
+            Some(0) => return false,
+            Some(left) => *left -= 1,
+        }
         let question = match visit(self) {
             Ok(flow) => return flow.is_continue(),
             Err(question) => question,
@@ -194,6 +199,26 @@ impl<'a> Space<'a> {
         seen_all
     }
 
+    /// Sets how many places may be visited from now on, where an end is set at all.
+    pub fn allow(&mut self, visits: usize) {
+        let too_many = self.answers.len() >= condition(MAX_GROUPS);
+        self.visits_left = self.visits_left.map(|_| if too_many { 0 } else { visits });
+    }
+
+    /// How many places may still be visited.
+    pub fn visits_left(&self) -> usize {
+        self.visits_left.unwrap_or(usize::MAX)
+    }
+
+    /// Looks only at subjects of this class; answers what was looked at, to be restored.
+    pub fn only(&mut self, kind: SubjectKind, number: u32) -> Vec<u32> {
+        std::mem::replace(&mut self.answers[class(kind)], vec![number])
+    }
+
+    pub fn restore(&mut self, kind: SubjectKind, classes: Vec<u32>) {
+        self.answers[class(kind)] = classes;
+    }
+
     /// The answer to a question; `Err` to have it asked.
     pub fn ask(&self, question: Question) -> Result<u32, Question> {
         self.chosen[question].ok_or(question)
@@ -203,113 +228,15 @@ impl<'a> Space<'a> {
     pub fn class_of(&self, kind: SubjectKind, subject: &str) -> u32 {
         self.classes[kind as usize].of_subject(subject)
     }
-
-    /// What the context is served on one side: the levels of evaluation, in their order.
-    pub fn served(&self, side: usize) -> Result<Served<'a>, Question> {
-        let Side { flag, state, rules, .. } = &self.sides[side];
-        let plainly = |value| Ok(Served { value: Some(value), by_rule: false });
-        let Some(flag) = flag else {
-            return Ok(Served { value: self.absent(), by_rule: false });
-        };
-        if !state.setting.enabled {
-            return plainly(flag.off_value());
-        }
-        for kind in SubjectKind::BOTH {
-            if let Some(value) = self.overridden(side, kind)? {
-                return plainly(value);
-            }
-        }
-        for facts in rules {
-            if facts.is_open(self.instant)
-                && self.reaches(facts, facts.rule.percentage(self.instant).map(|p| p.thousandths()))?
-                && let Some(value) = self.serves(facts.rule)?
-            {
-                return Ok(Served { value: Some(value), by_rule: true });
-            }
-        }
-        plainly(state.setting.value.as_ref().unwrap_or(&flag.default_value))
-    }
-
-    /// What an absent flag is read as: a boolean is `false`, others are nothing.
-    pub fn absent(&self) -> Option<&'a FlagValue> {
-        let flag = self.sides.iter().find_map(|side| side.flag)?;
-        (flag.flag_type == FlagType::Boolean).then_some(&FlagValue::Boolean(false))
-    }
-
-    /// The override that this change writes, while it holds.
-    pub fn written(&self, side: usize, kind: SubjectKind) -> Option<&'a FlagValue> {
-        match self.sides[side].overrides[kind as usize] {
-            Source::Written(row) => row.filter(|row| row.holds(self.instant)).map(|row| &row.value),
-            Source::Dropped | Source::Standing => None,
-        }
-    }
-
-    fn overridden(&self, side: usize, kind: SubjectKind) -> Result<Option<&'a FlagValue>, Question> {
-        match self.sides[side].overrides[kind as usize] {
-            Source::Dropped => Ok(None),
-            Source::Written(_) => Ok(self.written(side, kind)),
-            Source::Standing => {
-                let standing: &'a [FlagValue] = self.standing[kind as usize];
-                if standing.is_empty() {
-                    return Ok(None);
-                }
-                let Some(place) = self.ask(override_value(kind))?.checked_sub(1) else {
-                    return Ok(None);
-                };
-                Ok(if self.ask(class(kind))? == NOBODY { None } else { standing.get(place as usize) })
-            }
-        }
-    }
-
-    /// Whether the rule's audience holds the context and its rollout, at this percentage, includes it.
-    pub fn reaches(&self, facts: &Facts<'_>, thousandths: Option<u32>) -> Result<bool, Question> {
-        if !self.in_audience(facts)? {
-            return Ok(false);
-        }
-        match (&facts.rule.rollout, thousandths) {
-            (Some(rollout), Some(thousandths)) => {
-                Ok(self.ask(class(rollout.by))? != NOBODY && self.ask(rollout_bucket(rollout.by))? < thousandths)
-            }
-            _ => Ok(true),
-        }
-    }
-
-    fn in_audience(&self, facts: &Facts<'_>) -> Result<bool, Question> {
-        match &facts.rule.audience {
-            Audience::None => return Ok(false),
-            Audience::All => return Ok(true),
-            Audience::Some(_) if facts.always => return Ok(true),
-            Audience::Some(_) => {}
-        }
-        for kind in SubjectKind::BOTH {
-            if facts.names[kind as usize] && self.classes[kind as usize].holds(self.ask(class(kind))?, facts.list) {
-                return Ok(true);
-            }
-        }
-        for question in &facts.conditions {
-            if self.ask(*question)? == 1 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// What a rule that reaches the context serves it; `None` where its split needs a subject that is lacking.
-    pub fn serves(&self, rule: &'a Rule) -> Result<Option<&'a FlagValue>, Question> {
-        match &rule.serve {
-            Serve::Value(value) => Ok(Some(value)),
-            Serve::Split(split) if self.ask(class(split.by))? == NOBODY => Ok(None),
-            Serve::Split(split) => {
-                let bucket = self.ask(split_bucket(split.by))?;
-                Ok(split.variant(bucket).map(|variant| &variant.value))
-            }
-        }
-    }
 }
 
 impl Facts<'_> {
-    pub fn is_open(&self, instant: Timestamp) -> bool {
-        self.rule.schedule.as_ref().is_none_or(|schedule| schedule.is_open(instant))
+    /// Whether this rule and that of the other side match the same contexts and serve them the same.
+    fn is_like(&self, other: &Self, targeted: &[Targeted<'_>]) -> bool {
+        let listed = |facts: &Self, kind| targeted.get(facts.number).into_iter().flat_map(move |rule| rule.listed(kind));
+        self.rule == other.rule
+            && (self.always, &self.conditions) == (other.always, &other.conditions)
+            && SubjectKind::BOTH.into_iter().all(|kind| listed(self, kind).eq(listed(other, kind)))
     }
 }
 
@@ -335,7 +262,7 @@ impl<'a> Change<'a> {
     }
 
     /// The one subject of this kind that the change is about.
-    fn subject(&self, kind: SubjectKind) -> Option<&'a str> {
+    pub(super) fn subject(&self, kind: SubjectKind) -> Option<&'a str> {
         match self.edit {
             Edit::Override { level, subject, .. } if level == kind => Some(subject),
             Edit::Attributes { kind: edited, subject, .. } if edited == kind => Some(subject),

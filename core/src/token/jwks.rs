@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::Algorithm;
 use super::compact::BASE64URL;
+use super::ed25519;
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -94,48 +95,16 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The y coordinates of the points of small order on Ed25519, the sign bit aside: with such a key anything can be signed.
-const SMALL_ORDER: [[u8; 32]; 7] = {
-    const fn near_zero(first: u8) -> [u8; 32] {
-        let mut y = [0; 32];
-        y[0] = first;
-        y
-    }
-    const fn near_p(first: u8) -> [u8; 32] {
-        let mut y = [0xff; 32];
-        y[0] = first;
-        y[31] = 0x7f;
-        y
-    }
-    [
-        near_zero(0),
-        near_zero(1),
-        [
-            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
-            0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
-        ],
-        [
-            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
-            0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
-        ],
-        near_p(0xec),
-        near_p(0xed),
-        near_p(0xee),
-    ]
-};
-
 impl Material {
     fn check(&self) -> Result<()> {
         let refused = |message: &str| Err(Error::new(ErrorCode::SigningKeyInvalid, message));
         match self {
             Self::Ed25519 { x } => {
-                let mut y = *x;
-                y[31] &= 0x7f;
-                if SMALL_ORDER.contains(&y) {
-                    return refused("the Ed25519 key is a point of small order");
+                if !ed25519::is_usable(x) {
+                    return refused("the Ed25519 key is no point of the curve, or one of small order");
                 }
             }
-            // Whether the point is on the curve is seen when the key is parsed.
+            // The library sees when it parses the key whether the point is on the curve.
             Self::P256 { .. } => {}
             Self::Rsa { n, e } => {
                 if n.first() == Some(&0) || e.first() == Some(&0) {

@@ -14,15 +14,15 @@ use crate::server::Server;
 pub async fn run(config: &Config) -> Result<()> {
     log();
     let server = Server::open(config).await?;
+    // Before anybody is told that it listens: from then on a stop is an orderly one.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     println!("Flagbearer {} listens on http://{}", env!("CARGO_PKG_VERSION"), server.address);
     println!("  issuer  {}", server.public_url);
     if let Some(key) = &server.first_key {
         println!();
-        println!("This is a new installation. Your administrator key, shown this once:");
-        println!();
-        println!("  {}", key.expose());
-        println!();
-        println!("Next, in another terminal, load something to play with:");
+        println!("This is a new installation. Your administrator key is shown this once: keep it. In another terminal,");
+        println!("this makes it known to the command line, and loads something to play with:");
         println!();
         println!("  export FLAGBEARER_API_KEY={}", key.expose());
         let url = format!("http://{}", server.address);
@@ -31,8 +31,6 @@ pub async fn run(config: &Config) -> Result<()> {
         }
         println!("  {} sample", program());
     }
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -52,6 +50,6 @@ fn log() {
     if std::io::stderr().is_terminal() {
         logs.init();
     } else {
-        logs.json().flatten_event(true).init();
+        logs.json().flatten_event(true).with_span_list(false).init();
     }
 }

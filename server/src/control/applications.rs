@@ -39,7 +39,11 @@ impl Control {
             call.may_read(environment)?;
         }
         let limit = call.limit()?;
-        let applications = self.store.read().await?.applications(environment, call.cursor(), limit).await?;
+        let mut connection = self.store.read().await?;
+        if let Some(environment) = environment {
+            connection.environment(environment).await?;
+        }
+        let applications = connection.applications(environment, call.cursor(), limit).await?;
         let data = applications.iter().map(answer).collect();
         Ok(Answer::page(data, limit, |last| last["client_id"].as_str().unwrap_or_default().to_owned()))
     }

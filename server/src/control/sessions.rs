@@ -47,7 +47,7 @@ impl Control {
     pub async fn sessions(&self, call: &Call) -> Result<Answer> {
         call.only(&["user", "organization", "application", "environment", "cursor", "limit"])?;
         let limit = call.limit()?;
-        let filter = filter(call)?;
+        let filter = self.filter(call).await?;
         let sessions = self.store.sessions(&filter, call.cursor(), limit).await?;
         let data = sessions.iter().map(Session::answer).collect();
         Ok(Answer::page(data, limit, |last| last["session_id"].as_str().unwrap_or_default().to_owned()))
@@ -70,7 +70,7 @@ impl Control {
     /// Ends all living sessions of a user, an organization, an application, or what is common to those named.
     pub async fn end_sessions(&self, call: &Call) -> Result<Answer> {
         call.only(&["user", "organization", "application", "environment"])?;
-        let filter = filter(call)?;
+        let filter = self.filter(call).await?;
         match &filter.environment {
             Some(environment) => call.may_serve(environment)?,
             None => call.may_administer()?,
@@ -89,18 +89,20 @@ impl Control {
         call.may_read(&session.environment).map_err(|_| Error::not_found("session", id))?;
         Ok(session)
     }
-}
 
-fn filter(call: &Call) -> Result<SessionFilter> {
-    let text = |name: &str| call.parameter(name).map(str::to_owned);
-    let environment = text("environment").or_else(|| call.actor.environment.clone());
-    if let Some(environment) = &environment {
-        call.may_read(environment)?;
+    /// Which sessions are meant. An environment that is not there is refused: a mistyped one must not look as if all had ended.
+    async fn filter(&self, call: &Call) -> Result<SessionFilter> {
+        let text = |name: &str| call.parameter(name).map(str::to_owned);
+        let environment = text("environment").or_else(|| call.actor.environment.clone());
+        if let Some(environment) = &environment {
+            call.may_read(environment)?;
+            self.store.read().await?.environment(environment).await?;
+        }
+        Ok(SessionFilter {
+            environment,
+            user: text("user"),
+            organization: text("organization"),
+            application: text("application"),
+        })
     }
-    Ok(SessionFilter {
-        environment,
-        user: text("user"),
-        organization: text("organization"),
-        application: text("application"),
-    })
 }

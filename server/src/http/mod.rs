@@ -5,6 +5,7 @@ mod call;
 mod error;
 mod health;
 mod oauth;
+mod path;
 mod request_id;
 
 use std::sync::Arc;
@@ -56,7 +57,8 @@ pub fn router(app: App) -> Router {
 }
 
 fn guarded(app: &App, routes: Router<App>, limit: usize) -> Router<App> {
-    routes.route_layer(from_fn_with_state(app.clone(), call::layer)).layer(DefaultBodyLimit::max(limit))
+    let routes = routes.route_layer(from_fn_with_state(app.clone(), call::layer)).route_layer(from_fn(path::layer));
+    routes.layer(DefaultBodyLimit::max(limit))
 }
 
 /// The admin API.
@@ -137,5 +139,6 @@ fn issuers() -> Router<App> {
         .route("/env/{environment}/.well-known/openid-configuration", get(oauth::metadata))
         .route("/.well-known/oauth-authorization-server", get(oauth::metadata))
         .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
+        .route_layer(from_fn(path::layer))
         .layer(DefaultBodyLimit::max(SMALL))
 }

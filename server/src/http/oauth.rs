@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::App;
+use super::call::too_large;
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Kind, Result};
 use crate::issuer::{Grant, Refused, Tokens};
@@ -69,7 +70,10 @@ impl From<Error> for Denied {
     fn from(error: Error) -> Self {
         match error.kind {
             Kind::Unavailable | Kind::Internal => Refused::Failed(error).into(),
-            Kind::NotFound => Self { status: StatusCode::NOT_FOUND, error: "invalid_request", description: error.detail },
+            Kind::NotFound => Self { status: StatusCode::NOT_FOUND, ..Self::request(error.detail) },
+            Kind::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::request(error.detail) },
+            // Another body under a used `Idempotency-Key`, as everywhere.
+            Kind::Refused => Self { status: StatusCode::UNPROCESSABLE_ENTITY, ..Self::request(error.detail) },
             _ => Self::request(error.detail),
         }
     }
@@ -104,9 +108,7 @@ pub async fn token(State(app): State<App>, place: Place, request: Request) -> Re
 async fn answer(app: &App, place: Place, request: Request) -> Result<Response, Denied> {
     let environment = environment(app, place).await?;
     let (parts, body) = request.into_parts();
-    let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &())
-        .await
-        .map_err(|_| Denied::request("the body is too large or could not be read"))?;
+    let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let form = form(&parts.headers, bytes.clone()).await?;
     let (client_id, client_secret) = client(&parts.headers, &form)?;
     match form.get("grant_type").map(String::as_str) {

@@ -258,10 +258,11 @@ impl Write {
             self.delete_membership(&membership).await?;
         }
         self.drop_overrides_of_subject("user", id).await?;
+        // The user first: a session that is just being started holds that row, and is there to be ended once this one is gone.
+        self.execute("DELETE FROM users WHERE id = $1", params![id]).await?;
         let now = self.now;
         let sql = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
         self.execute(sql, params![id, now]).await?;
-        self.execute("DELETE FROM users WHERE id = $1", params![id]).await?;
         self.record(Edit::new(Entity::User, id, Some(logged(id, &user.attributes)?), None).user(id));
         Ok(())
     }
@@ -308,6 +309,16 @@ impl Connection {
                        SELECT $1, $2, '[]', '[]', revision FROM installation WHERE true ON CONFLICT DO NOTHING";
             self.execute(sql, params![organization, user]).await?;
         }
+        Ok(())
+    }
+
+    /// Keeps a user and a membership from being removed before this transaction ends: a removal ends the sessions that it
+    /// sees, and would not see one that is being started. On SQLite there is no other transaction to fear.
+    pub(super) async fn hold_member(&mut self, user: &str, organization: Option<&str>) -> Result<()> {
+        let Self::Postgres(_) = self else { return Ok(()) };
+        let sql = "SELECT 1 FROM memberships WHERE organization = $1 AND user_id = $2 FOR KEY SHARE";
+        self.rows(sql, params![organization, user]).await?;
+        self.rows("SELECT 1 FROM users WHERE id = $1 FOR KEY SHARE", params![user]).await?;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{ColumnIndex, Database as Driver, Decode, PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction, Type};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How long a statement may wait for a lock or for the server before the caller is told to try again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -142,6 +142,7 @@ impl From<&'static str> for Sql {
 
 impl Connection {
     pub async fn rows(&mut self, sql: impl Into<Sql>, parameters: &[Parameter]) -> Result<Vec<Row>> {
+        storable(parameters)?;
         let sql = sql.into();
         Ok(match self {
             Self::Sqlite(transaction) => {
@@ -161,6 +162,7 @@ impl Connection {
 
     /// Runs a statement and answers how many rows it changed.
     pub async fn execute(&mut self, sql: impl Into<Sql>, parameters: &[Parameter]) -> Result<u64> {
+        storable(parameters)?;
         let sql = sql.into();
         Ok(match self {
             Self::Sqlite(transaction) => {
@@ -179,6 +181,15 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// PostgreSQL cannot hold NUL in text. Refused for both engines, so that both answer the same and neither fails.
+fn storable(parameters: &[Parameter]) -> Result<()> {
+    let holds_nul = |parameter: &Parameter| matches!(parameter, Parameter::Text(Some(text)) if text.contains('\0'));
+    if parameters.iter().any(holds_nul) {
+        return Err(Error::new(Kind::Refused, "TEXT_INVALID", "the character NUL (U+0000) is not allowed here"));
+    }
+    Ok(())
 }
 
 /// What may be bound: both engines know these three kinds, each with NULL.

@@ -49,7 +49,12 @@ pub struct Rotated {
     pub snapshot: Option<Snapshot>,
 }
 
-/// One statement's worth of a request: a JSON array of these is `$1`.
+/// `$1` of the statements below.
+fn inputs(rotations: &[Rotation]) -> String {
+    let inputs = rotations.iter().enumerate().map(|(number, rotation)| input(rotation, number)).collect();
+    Value::Array(inputs).to_string()
+}
+
 fn input(rotation: &Rotation, number: usize) -> Value {
     json!({
         "n": number, "s": rotation.session, "g": rotation.generation, "c": rotation.client_id,
@@ -58,11 +63,17 @@ fn input(rotation: &Rotation, number: usize) -> Value {
 }
 
 /// The conditions under which a session moves on. The same facts are judged again by the issuer, to say why one did not.
+///
+/// `$members` holds the memberships that a switch of organization is judged by.
 macro_rules! moves {
-    () => {
-        " s.id = i.s AND s.generation = i.g AND s.application = i.c AND s.environment = i.e AND s.revoked_at IS NULL \
+    ($members:literal) => {
+        concat!(
+            " s.id = i.s AND s.generation = i.g AND s.application = i.c AND s.environment = i.e AND s.revoked_at IS NULL \
          AND s.expires_at > i.t AND a.client_id = i.c AND a.secret_hash IS NOT DISTINCT FROM i.h \
-         AND (i.o IS NULL OR EXISTS (SELECT 1 FROM memberships k WHERE k.organization = i.o AND k.user_id = s.user_id)) "
+         AND (i.o IS NULL OR EXISTS (SELECT 1 FROM ",
+            $members,
+            " k WHERE k.organization = i.o AND k.user_id = s.user_id)) "
+        )
     };
 }
 
@@ -86,7 +97,7 @@ const SQLITE_MOVE: &str = concat!(
      expires_at = min(s.absolute_expires_at, i.t + a.idle_ttl), organization = coalesce(i.o, s.organization) FROM ",
     sqlite_input!(),
     " i, applications a WHERE",
-    moves!(),
+    moves!("memberships"),
     "RETURNING id"
 );
 
@@ -129,19 +140,43 @@ macro_rules! postgres_read {
     };
 }
 
+macro_rules! postgres_move {
+    ($first:literal, $members:literal, $condition:literal) => {
+        concat!(
+            "WITH ",
+            postgres_input!(),
+            $first,
+            ", locked AS (SELECT s.id FROM sessions s JOIN i ON s.id = i.s ",
+            $condition,
+            " ORDER BY s.id FOR UPDATE OF s), \
+             moved AS (UPDATE sessions AS s SET generation = s.generation + 1, rotated_at = i.t, \
+             expires_at = least(s.absolute_expires_at, i.t + a.idle_ttl), organization = coalesce(i.o, s.organization) \
+             FROM locked l, i, applications a WHERE l.id = s.id AND",
+            moves!($members),
+            "RETURNING s.id) ",
+            postgres_read!("CAST(moved.id IS NOT NULL AS INT)::BIGINT", "LEFT JOIN moved ON moved.id = s.id")
+        )
+    };
+}
+
 /// Rows are locked in order of id, so that two batches cannot wait for each other. All of it reads the snapshot from
 /// before the update; under READ COMMITTED the loser of a race updates nothing instead of failing.
-const POSTGRES_MOVE: &str = concat!(
-    "WITH ",
-    postgres_input!(),
-    ", locked AS (SELECT s.id FROM sessions s JOIN i ON s.id = i.s ORDER BY s.id FOR UPDATE OF s), \
-     moved AS (UPDATE sessions AS s SET generation = s.generation + 1, rotated_at = i.t, \
-     expires_at = least(s.absolute_expires_at, i.t + a.idle_ttl), organization = coalesce(i.o, s.organization) \
-     FROM locked l, i, applications a WHERE l.id = s.id AND",
-    moves!(),
-    "RETURNING s.id) ",
-    postgres_read!("CAST(moved.id IS NOT NULL AS INT)::BIGINT", "LEFT JOIN moved ON moved.id = s.id")
+const POSTGRES_MOVE: &str = postgres_move!("", "memberships", "");
+
+/// The same where some switch their organization. A membership that is just being removed would still be in the snapshot,
+/// and its removal would not see the session that moves there: so it is held, and before any session is.
+const POSTGRES_SWITCH: &str = postgres_move!(
+    ", member AS (SELECT k.organization, k.user_id FROM i JOIN sessions s ON s.id = i.s \
+     JOIN memberships k ON k.organization = i.o AND k.user_id = s.user_id FOR KEY SHARE OF k)",
+    "member",
+    "WHERE (SELECT count(*) FROM member) >= 0"
 );
+
+/// Which of the two a batch takes.
+fn postgres_move(rotations: &[Rotation]) -> &'static str {
+    let switches = rotations.iter().any(|rotation| rotation.organization.is_some());
+    if switches { POSTGRES_SWITCH } else { POSTGRES_MOVE }
+}
 
 const POSTGRES_READ: &str = concat!("WITH ", postgres_input!(), " ", postgres_read!("CAST(0 AS BIGINT)", ""));
 
@@ -231,10 +266,13 @@ impl Batch {
         let (rotations, replies): (Vec<_>, Vec<_>) = self.members.into_iter().unzip();
         match store.rotate_all(&rotations).await {
             Ok(outcomes) => {
-                for (outcome, replies) in outcomes.into_iter().zip(replies) {
-                    // Only the first of equal requests moved the session; the others get the same successor, as a retry does.
+                for ((mut outcome, replies), rotation) in outcomes.into_iter().zip(replies).zip(&rotations) {
                     for reply in replies {
                         let _ = reply.send(outcome.clone());
+                        // Only the first of equal requests moved the session; to the others it is a retry, judged as one.
+                        if let Ok(outcome) = &mut outcome {
+                            outcome.retry(rotation);
+                        }
                     }
                 }
             }
@@ -268,10 +306,10 @@ impl Store {
         rotation: &Rotation,
         mint: impl Fn(&Rotated) -> Result<(T, Option<Memo>)>,
     ) -> Result<Option<T>> {
-        let inputs = Value::Array(vec![input(rotation, 0)]).to_string();
+        let rotations = std::slice::from_ref(rotation);
         for _ in 0..ATTEMPTS {
             let mut connection = self.engine.write_snapshot().await?;
-            let rotated = match self.rotate_in(&mut connection, &inputs, 1).await {
+            let rotated = match self.rotate_in(&mut connection, rotations).await {
                 Err(error) if error.code == Error::RACED => continue,
                 outcomes => outcomes?.pop().ok_or_else(|| Error::internal("a rotation was not answered"))??,
             };
@@ -292,6 +330,14 @@ impl Store {
 }
 
 impl Rotated {
+    /// Turns this into what the same request finds right after.
+    fn retry(&mut self, rotation: &Rotation) {
+        if let (true, Some(session)) = (std::mem::take(&mut self.moved), &mut self.session) {
+            session.generation = rotation.generation + 1;
+            session.rotated_at = Some(Timestamp::from_milliseconds(rotation.now));
+        }
+    }
+
     /// On PostgreSQL the loser of a race sees the session as it was before the winner: it has to look again.
     fn raced(&self, rotation: &Rotation) -> bool {
         let unmoved = |session: &Session| {
@@ -311,17 +357,16 @@ impl Rotated {
 impl super::Inner {
     /// Runs a batch; answers in the order of the requests. One bad request never fails the others.
     async fn rotate_all(&self, rotations: &[Rotation]) -> Result<Vec<Result<Rotated>>> {
-        let inputs: Vec<Value> = rotations.iter().enumerate().map(|(number, rotation)| input(rotation, number)).collect();
-        let inputs = Value::Array(inputs).to_string();
         match &self.engine {
             Engine::Sqlite { .. } => {
                 let mut connection = self.engine.write().await?;
-                let outcomes = self.rotate_in(&mut connection, &inputs, rotations.len()).await?;
+                let outcomes = self.rotate_in(&mut connection, rotations).await?;
                 connection.commit().await?;
                 Ok(outcomes)
             }
             Engine::Postgres { .. } => {
-                let rows = self.engine.statement(POSTGRES_MOVE, params![inputs.as_str()]).await?;
+                let inputs = inputs(rotations);
+                let rows = self.engine.statement(postgres_move(rotations), params![inputs.as_str()]).await?;
                 let mut raw = ordered(&rows, rotations.len(), &HashSet::new())?;
                 let stale = |found: &Raw| found.facts.as_ref().is_some_and(|facts| self.rulesets.matching(facts).is_none());
                 if !raw.iter().any(stale) {
@@ -340,16 +385,17 @@ impl super::Inner {
     }
 
     /// Rotates inside a transaction that the caller commits.
-    async fn rotate_in(&self, connection: &mut Connection, inputs: &str, count: usize) -> Result<Vec<Result<Rotated>>> {
+    async fn rotate_in(&self, connection: &mut Connection, rotations: &[Rotation]) -> Result<Vec<Result<Rotated>>> {
+        let (inputs, count) = (inputs(rotations), rotations.len());
         let raw = match connection {
             Connection::Sqlite(_) => {
-                let rows = connection.rows(Sql::either(SQLITE_MOVE, ""), params![inputs]).await?;
+                let rows = connection.rows(Sql::either(SQLITE_MOVE, ""), params![inputs.as_str()]).await?;
                 let moved: HashSet<String> = rows.iter().map(|row| row.text(0)).collect::<Result<_>>()?;
-                let rows = connection.rows(Sql::either(SQLITE_READ, ""), params![inputs]).await?;
+                let rows = connection.rows(Sql::either(SQLITE_READ, ""), params![inputs.as_str()]).await?;
                 ordered(&rows, count, &moved)?
             }
             Connection::Postgres(_) => {
-                let rows = connection.rows(Sql::either("", POSTGRES_MOVE), params![inputs]).await?;
+                let rows = connection.rows(Sql::either("", postgres_move(rotations)), params![inputs.as_str()]).await?;
                 ordered(&rows, count, &HashSet::new())?
             }
         };

@@ -1,0 +1,51 @@
+'use strict'
+
+// An issuer for tests: a key, a server that publishes it and can be made to fail, and tokens signed by somebody else's
+// library, so that the reader is not tested against itself.
+
+const http = require('node:http')
+const jose = import('jose')
+
+class Issuer {
+  requests = 0
+  /** What the server does with a request; publishes the keys unless a test says otherwise. */
+  answer = (request, response) => response.setHeader('content-type', 'application/json').end(JSON.stringify(this.jwks))
+
+  static async start(algorithm = 'EdDSA') {
+    const issuer = new Issuer()
+    await issuer.rotate(algorithm)
+    issuer.server = http.createServer((request, response) => {
+      issuer.requests++
+      issuer.answer(request, response)
+    })
+    await new Promise((resolve) => issuer.server.listen(0, '127.0.0.1', resolve))
+    issuer.url = `http://127.0.0.1:${issuer.server.address().port}`
+    return issuer
+  }
+
+  async rotate(algorithm) {
+    const { generateKeyPair, exportJWK, calculateJwkThumbprint } = await jose
+    const { publicKey, privateKey } = await generateKeyPair(algorithm, { extractable: true })
+    const jwk = await exportJWK(publicKey)
+    this.key = { algorithm, privateKey, kid: await calculateJwkThumbprint(jwk) }
+    this.jwks = { keys: [{ ...jwk, use: 'sig', alg: algorithm, kid: this.key.kid }] }
+  }
+
+  async token(claims = {}, header = {}) {
+    const { SignJWT } = await jose
+    const now = Math.floor(Date.now() / 1000)
+    const usual = {
+      iss: this.url, sub: 'user_1', aud: 'api', client_id: 'app_1', iat: now, exp: now + 300, jti: 'token_1', org_id: 'org_1',
+      flags_rev: 41, feature_flags: { new_ai_model: { t: 'b', v: true } },
+    }
+    const { algorithm, kid, privateKey } = this.key
+    return new SignJWT({ ...usual, ...claims }).setProtectedHeader({ typ: 'at+jwt', alg: algorithm, kid, ...header }).sign(privateKey)
+  }
+
+  stop() {
+    this.server.closeAllConnections()
+    return new Promise((resolve) => this.server.close(resolve))
+  }
+}
+
+module.exports = { Issuer }

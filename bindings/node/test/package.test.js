@@ -1,0 +1,89 @@
+'use strict'
+
+// The package as its users get it: packed, installed into an empty folder, and used from there.
+
+const { test, before, after } = require('node:test')
+const assert = require('node:assert/strict')
+const { execFileSync } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+const { errorCodes } = require('@flagbearer/node/testing')
+
+const PACKAGE = path.join(__dirname, '..')
+let folder
+
+function run(command, ...args) {
+  try {
+    return execFileSync(command, args, { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
+  } catch (error) {
+    throw new Error(`${command} ${args.join(' ')}: ${error.stdout}${error.stderr}`, { cause: error })
+  }
+}
+
+before(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'flagbearer-'))
+  execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: PACKAGE, stdio: 'pipe' })
+  const [tarball] = fs.readdirSync(folder)
+  fs.writeFileSync(path.join(folder, 'package.json'), '{"private":true}')
+  // Nothing but the tarball is needed, so the network is not asked; hono is there for those who want it.
+  run('npm', 'install', '--offline', '--omit=peer', '--no-save', `./${tarball}`)
+})
+
+after(() => fs.rmSync(folder, { recursive: true, force: true }))
+
+const USE = `
+  const reader = new Flagbearer({ issuer: 'https://flags.example.com', audience: 'api' })
+  reader.verify('garbage').catch((error) => console.log(error instanceof FlagbearerError, error.code, typeof FlagSet))
+`
+const SEEN = 'true TOKEN_MALFORMED function\n'
+
+test('it holds its own files and nothing else', () => {
+  const installed = fs.readdirSync(path.join(folder, 'node_modules/@flagbearer/node'))
+  const code = installed.filter((file) => !file.endsWith('.node')).sort()
+  assert.deepEqual(code, [
+    'README.md', 'hono.d.ts', 'hono.js', 'index.d.ts', 'index.js', 'native.d.ts', 'native.js', 'package.json', 'testing.d.ts', 'testing.js',
+  ])
+  assert.deepEqual(fs.readdirSync(path.join(folder, 'node_modules')).filter((name) => !name.startsWith('.')), ['@flagbearer'])
+})
+
+test('it works from CommonJS', () => {
+  fs.writeFileSync(path.join(folder, 'use.cjs'), `const { Flagbearer, FlagSet, FlagbearerError } = require('@flagbearer/node')\n${USE}`)
+  assert.equal(run(process.execPath, 'use.cjs'), SEEN)
+})
+
+test('it works from an ES module, with the same classes as from CommonJS', () => {
+  const both = `import { createRequire } from 'node:module'
+    import assert from 'node:assert'
+    assert.equal(createRequire(import.meta.url)('@flagbearer/node').FlagSet, FlagSet)`
+  fs.writeFileSync(path.join(folder, 'use.mjs'), `import { Flagbearer, FlagSet, FlagbearerError } from '@flagbearer/node'\n${both}\n${USE}`)
+  assert.equal(run(process.execPath, 'use.mjs'), SEEN)
+  fs.writeFileSync(path.join(folder, 'doors.mjs'), `
+    import { flagbearer } from '@flagbearer/node/hono'
+    import { flagSetOfClaim } from '@flagbearer/node/testing'
+    console.log(typeof flagbearer, flagSetOfClaim('["a"]').getBooleanFlag('a', false))`)
+  assert.equal(run(process.execPath, 'doors.mjs'), 'function true\n')
+})
+
+for (const [module, type] of [['nodenext', 'module'], ['nodenext', 'commonjs'], ['esnext', 'module']]) {
+  test(`its types hold under tsc, with modules ${module} in a package of type ${type}`, () => {
+    fs.cpSync(path.join(PACKAGE, 'node_modules/hono'), path.join(folder, 'node_modules/hono'), { recursive: true })
+    fs.copyFileSync(path.join(__dirname, 'types.ts'), path.join(folder, 'types.ts'))
+    fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ private: true, type }))
+    const resolution = module === 'esnext' ? 'bundler' : module
+    const options = { strict: true, noEmit: true, target: 'es2022', module, moduleResolution: resolution, lib: ['es2022', 'dom'], types: [] }
+    fs.writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['types.ts'] }))
+    run(process.execPath, path.join(PACKAGE, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', 'tsconfig.json')
+  })
+}
+
+test('the codes in the types are those of the core', () => {
+  const types = fs.readFileSync(path.join(PACKAGE, 'index.d.ts'), 'utf8')
+  const declared = new Set(types.match(/'[A-Z]+(_[A-Z]+)+'/g).map((code) => code.slice(1, -1)))
+  // Keys that sign are not read here.
+  assert.deepEqual([...declared].sort(), errorCodes().filter((code) => code !== 'SIGNING_KEY_INVALID').sort())
+})
+
+test('the lock file names no registry', () => {
+  assert.doesNotMatch(fs.readFileSync(path.join(PACKAGE, 'package-lock.json'), 'utf8'), /"resolved"/)
+})

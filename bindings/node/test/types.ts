@@ -1,0 +1,43 @@
+// Not run: `tsc --noEmit` checks it in the tests, in the empty folder that the package is installed into.
+
+import { Flagbearer, FlagSet, FlagbearerError, type ErrorCode, type FlagDetails } from '@flagbearer/node'
+import { flagbearer, type FlagbearerEnv } from '@flagbearer/node/hono'
+import { flagSetOfClaim } from '@flagbearer/node/testing'
+import { Hono } from 'hono'
+
+const reader = new Flagbearer({ issuer: 'https://flags.example.com', audience: 'api', leeway: 5 })
+new Flagbearer({ issuer: 'https://flags.example.com', clientId: 'app_1', profile: 'kinde' })
+// @ts-expect-error a reader needs a recipient
+new Flagbearer({ issuer: 'https://flags.example.com' })
+// @ts-expect-error a client id needs a vendor's profile
+new Flagbearer({ issuer: 'https://flags.example.com', clientId: 'app_1' })
+// @ts-expect-error there is no such profile
+new Flagbearer({ issuer: 'https://flags.example.com', clientId: 'app_1', profile: 'auth0' })
+// @ts-expect-error flag sets come from `verify`
+new FlagSet()
+
+export async function use(token: string | undefined): Promise<ErrorCode | undefined> {
+  try {
+    const flags: FlagSet = await reader.verify(token)
+    const on: boolean = flags.getBooleanFlag('new_ai_model', false)
+    const limit: number = flags.getIntegerFlag('ai_token_limit', 1000)
+    const variant: string = flags.getStringFlag('prompt_variant', 'control')
+    const config: FlagDetails<{ model: string }> = flags.getFlag('model_config', { model: 'gpt-4o' }, 'j')
+    // @ts-expect-error a boolean flag has a boolean default
+    flags.getBooleanFlag('new_ai_model', 'no')
+    // @ts-expect-error there is no such type
+    flags.getFlag('model_config', {}, 'number')
+    const changed: string[] = flags.changedFrom(flagSetOfClaim('{}'))
+    const revision: number | null = flags.flagsRevision
+    console.log(on, limit, variant, config.value.model, changed, revision, flags.claims['sub'], flags.organization?.length)
+  } catch (error) {
+    if (error instanceof FlagbearerError) return error.code
+    throw error
+  }
+}
+
+const app = new Hono<FlagbearerEnv>()
+app.use(flagbearer({ issuer: 'https://flags.example.com', audience: 'api' }))
+app.get('/', (c) => c.json(c.get('flags').getBooleanFlag('new_ai_model', false)))
+// @ts-expect-error only flags are set
+app.get('/', (c) => c.json(c.get('flag')))
