@@ -16,6 +16,7 @@ pub mod evaluation;
 pub mod flag;
 pub mod flag_set;
 mod members;
+pub mod place;
 pub mod reader;
 pub mod rollout;
 pub mod ruleset;
