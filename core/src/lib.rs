@@ -6,6 +6,7 @@
 
 pub mod attributes;
 pub mod audience;
+pub mod cause;
 pub mod claim;
 pub mod condition;
 pub mod document;
@@ -16,6 +17,7 @@ pub mod evaluation;
 pub mod flag;
 pub mod flag_set;
 mod members;
+pub mod mismatch;
 pub mod place;
 pub mod reader;
 pub mod rollout;

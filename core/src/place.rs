@@ -9,12 +9,13 @@ use serde_json::Value;
 use crate::attributes::Attributes;
 use crate::document::Node;
 use crate::error::{Error, ErrorCode, Result};
-use crate::evaluation::{Context, Overrides, Subject};
+use crate::evaluation::{Context, Level, Overrides, Subject};
 use crate::flag::{Flag, FlagKey};
 use crate::ruleset::Ruleset;
 use crate::segment::{Segment, SegmentKey};
 use crate::setting::{Override, Setting};
 use crate::subject::SubjectKind;
+use crate::timestamp::Timestamp;
 
 /// What a document of the change log is, seen from a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +139,26 @@ impl Place {
             user: self.user.as_ref().map(Known::subject),
             organization: self.organization.as_ref().map(Known::subject),
         }
+    }
+
+    /// When the override that stands for a flag at this level expires.
+    pub(crate) fn expiry(&self, key: &str, level: Level) -> Option<Timestamp> {
+        let held = self.living(key)?;
+        match level {
+            Level::User => held.user.as_ref()?.expires_at,
+            Level::Organization => held.organization.as_ref()?.expires_at,
+            _ => None,
+        }
+    }
+
+    /// The last instant, after `from` and not after `until`, at which some rule of a flag opened, closed or took a step.
+    pub(crate) fn last_step(&self, key: &str, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let schedules = self.living(key)?.setting.rules.iter().filter_map(|rule| rule.schedule.as_ref());
+        schedules.flat_map(|schedule| schedule.instants()).filter(|at| from < *at && *at <= until).max()
+    }
+
+    fn living(&self, key: &str) -> Option<&Held> {
+        self.flags.values().find(|held| !held.archived && held.flag.key.as_str() == key)
     }
 }
 

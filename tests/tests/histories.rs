@@ -252,7 +252,26 @@ impl History {
                 assert_eq!(claimed(&second), *claim, "{issued:?}");
             }
         }
+        for issued in &self.issued {
+            self.check_explanation(issued).await;
+        }
         assert!(of_whole_seconds * 3 > self.issued.len(), "few tokens had seen all of their second");
+    }
+
+    /// Long after, the token still says what its moment explains, and whatever is otherwise now has a cause.
+    async fn check_explanation(&self, issued: &Issued) {
+        let now = self.asked(issued, "").await;
+        let found = self.admin.post("/v1/explain", json!({ "token": issued.tokens["access_token"] })).await.ok();
+        assert_eq!(found["token"]["revision"], issued.tokens["flags_rev"]);
+        assert_eq!(found["now"]["revision"], now["revision"]);
+        for (key, flag) in found["flags"].as_object().expect("flags") {
+            assert_eq!(flag["carried"], issued.tokens["feature_flags"][key]["v"], "{issued:?}");
+            assert_eq!(flag["carried"], flag["then"]["value"], "{issued:?}");
+            assert_eq!(flag["now"], now["flags"].get(key).cloned().unwrap_or_default());
+            let served = |moment: &str| (flag[moment]["value"].clone(), flag[moment]["reason"].clone());
+            let caused = flag["causes"] != json!([]);
+            assert_eq!(caused, served("then") != served("now"), "`{key}` of {issued:?}: {flag}");
+        }
     }
 
     async fn asked(&self, issued: &Issued, parameters: &str) -> Value {
@@ -274,7 +293,7 @@ fn claimed(answer: &Value) -> Value {
 
 on_both_engines! {
     async fn every_token_is_what_evaluate_answers_at_its_moment(engine: Engine) {
-        let mut issued = 0;
+        let (mut issued, mut changes) = (0, 0);
         for installation in 0..INSTALLATIONS {
             let mut history = History::start(engine, 0x431 + installation).await;
             for _ in 0..HISTORIES {
@@ -282,7 +301,8 @@ on_both_engines! {
             }
             history.check().await;
             issued += history.issued.len();
+            changes += history.last_change;
         }
-        println!("{} histories, {issued} tokens", INSTALLATIONS * HISTORIES);
+        println!("{} histories, {changes} changes, {issued} tokens", INSTALLATIONS * HISTORIES);
     }
 }

@@ -104,6 +104,7 @@ fn small() -> Router<App> {
         .route("/v1/changes", get(admin::changes))
         .route("/v1/changes/{revision}", get(admin::change))
         .route("/v1/evaluate", get(admin::evaluate))
+        .route("/v1/explain", post(admin::explain))
         .route("/v1/sessions", post(admin::start_session).get(admin::sessions).delete(admin::end_sessions))
         .route("/v1/sessions/{session}", get(admin::session).delete(admin::end_session))
 }

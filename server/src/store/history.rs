@@ -4,8 +4,12 @@
 use flagbearer::place::{Part, Place};
 use flagbearer::timestamp::Timestamp;
 
+use serde_json::Value;
+
+use super::directory::{Membership, strings};
 use super::engine::{Connection, Row, params};
 use super::flags::stored;
+use super::write::Entity;
 use crate::error::{Error, Kind, Result};
 
 /// Which place is asked about.
@@ -122,6 +126,24 @@ impl Connection {
             }
         }
         Ok(Past { revision: self.environment_revision(environment, revision).await?, place })
+    }
+
+    /// A document of the log as it was right after a change; `None` where there was none.
+    pub async fn document_at(&mut self, entity: Entity, id: &str, revision: i64) -> Result<Option<Value>> {
+        let row = self.row(DOCUMENT, params![entity.as_str(), id, revision]).await?;
+        row.map(|row| row.maybe_text(0)).transpose()?.flatten().map(|text| stored(&text)).transpose()
+    }
+
+    /// A membership as the log had it right after a change; `None` also for one that a session had made.
+    pub async fn membership_at(&mut self, organization: &str, user: &str, revision: i64) -> Result<Option<Membership>> {
+        // Both ids may hold a `/`, so that the edit's id alone could be that of another membership.
+        let sql = "SELECT e.after FROM edits e WHERE e.entity = 'membership' AND e.organization = $1 AND e.user_id = $2 \
+                   AND e.revision <= $3 ORDER BY e.revision DESC, e.position DESC LIMIT 1";
+        let row = self.row(sql, params![organization, user, revision]).await?;
+        let Some(text) = row.map(|row| row.maybe_text(0)).transpose()?.flatten() else { return Ok(None) };
+        let document = stored(&text)?;
+        let texts = |name: &str| strings(&document[name].to_string());
+        Ok(Some(Membership { roles: texts("roles")?, permissions: texts("permissions")? }))
     }
 
     /// The revision that created the environment as it was then.
