@@ -228,8 +228,8 @@ impl Flag {
         if let Some(node) = members.present("tags") {
             self.tags = if node.is_null() { Vec::new() } else { tags(&node)? };
         }
-        if let Some(node) = members.optional("kind") {
-            self.kind = FlagKind::parse(&node)?;
+        if let Some(node) = members.present("kind") {
+            self.kind = if node.is_null() { FlagKind::Release } else { FlagKind::parse(&node)? };
         }
         if let Some(node) = members.present("remove_after") {
             self.remove_after = if node.is_null() { None } else { Some(day(&node)?) };
@@ -237,8 +237,8 @@ impl Flag {
         if let Some(node) = members.present("off_value") {
             self.off_value = if node.is_null() { None } else { Some(FlagValue::parse(&node, self.flag_type)?) };
         }
-        if let Some(node) = members.optional("overrides") {
-            self.overrides = AllowedOverrides::parse(&node)?;
+        if let Some(node) = members.present("overrides") {
+            self.overrides = if node.is_null() { AllowedOverrides::ALL } else { AllowedOverrides::parse(&node)? };
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod api;
 mod database;
 mod issuer;
+mod logs;
 mod process;
 mod server;
 mod signed_in;
@@ -16,7 +17,7 @@ pub use signed_in::SignedIn;
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.
 ///
-/// ```ignore
+/// ```text
 /// on_both_engines! {
 ///     async fn a_change_is_seen_by_the_next_refresh(engine: Engine) { … }
 /// }

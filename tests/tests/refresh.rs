@@ -429,6 +429,27 @@ on_both_engines! {
         }
     }
 
+    async fn no_session_starts_while_its_application_goes(engine: Engine) {
+        let place = Place::new(engine).await;
+        let admin = &place.admin;
+        for _ in 0..50 {
+            let application = admin.application("production").await;
+            let start = json!({ "application": application, "user": "ben" });
+            let path = format!("/v1/applications/{application}");
+            let (started, removed) = tokio::join!(admin.post("/v1/sessions", start), admin.delete(&path));
+            removed.ok();
+            match started.status {
+                // Started before, it went with the application.
+                201 => {
+                    let token = refresh_token(&started.body);
+                    admin.refresh("", &application, token).await.denied(401, "invalid_client");
+                }
+                _ => drop(started.refused(404, "APPLICATION_NOT_FOUND")),
+            }
+            assert_eq!(living(admin, "ben").await, 0);
+        }
+    }
+
     async fn nobody_slips_into_an_organization_while_the_membership_goes(engine: Engine) {
         let place = Place::new(engine).await;
         let admin = &place.admin;

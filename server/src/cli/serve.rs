@@ -12,6 +12,9 @@ use crate::server::Server;
 pub async fn run(config: &Config) -> Result<()> {
     log();
     let server = Server::open(config).await?;
+    // Before anybody is told that it listens: from then on a stop is an orderly one.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     println!("Flagbearer {} listens on http://{}", env!("CARGO_PKG_VERSION"), server.address);
     println!("  issuer  {}", server.public_url);
     if let Some(key) = &server.first_key {
@@ -22,8 +25,6 @@ pub async fn run(config: &Config) -> Result<()> {
         println!();
         println!("Next: export FLAGBEARER_API_KEY=… with it, then `flagbearer sample` loads flags to play with.");
     }
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -48,20 +48,19 @@ macro_rules! ids {
     };
 }
 
-/// `$1` the revision, `$2` the environment, `$3` the revision that created it, `$4` the user, `$5` the organization. What an
-/// environment of the same name had before it was deleted does not count.
+/// `$1` the revision, `$2` the environment, `$3` the user, `$4` the organization.
 const FLAGS: &str = concat!(
     ids!("flag"),
     "SELECT ids.id, ",
     last!("e.entity = 'flag' AND e.id = ids.id AND e.revision <= $1"),
     ", ",
-    last!("e.entity = 'setting' AND e.id = ids.id AND e.environment = $2 AND e.revision BETWEEN $3 AND $1"),
+    last!("e.entity = 'setting' AND e.id = ids.id AND e.environment = $2 AND e.revision <= $1"),
     ", ",
-    last!("e.entity = 'override' AND e.id = ids.id AND e.user_id = $4 AND e.revision <= $1"),
+    last!("e.entity = 'override' AND e.id = ids.id AND e.user_id = $3 AND e.revision <= $1"),
     ", ",
     last!(
-        "e.entity = 'override' AND e.id = ids.id AND e.organization = $5 AND e.environment = $2 \
-         AND e.revision BETWEEN $3 AND $1"
+        "e.entity = 'override' AND e.id = ids.id AND e.organization = $4 AND e.environment = $2 \
+         AND e.revision <= $1"
     ),
     " FROM ids WHERE ids.id IS NOT NULL"
 );
@@ -72,9 +71,6 @@ const SEGMENTS: &str = concat!(
     last!("e.entity = 'segment' AND e.id = ids.id AND e.revision <= $1"),
     " FROM ids WHERE ids.id IS NOT NULL"
 );
-
-const DOCUMENT: &str = "SELECT e.after FROM edits e WHERE e.entity = $1 AND e.id = $2 AND e.revision <= $3 \
-                        ORDER BY e.revision DESC, e.position DESC LIMIT 1";
 
 fn unknown(detail: String) -> Error {
     Error::new(Kind::Refused, "REVISION_UNKNOWN", detail)
@@ -106,10 +102,11 @@ impl Connection {
     /// A place as it was right after a change, which has to be one.
     pub async fn past(&mut self, revision: i64, standpoint: Standpoint<'_>) -> Result<Past> {
         let Standpoint { environment, user, organization } = standpoint;
-        let created = self.environment_created(environment, revision).await?;
+        if self.document_at(Entity::Environment, environment, revision).await?.is_none() {
+            return Err(Error::not_found("environment", environment));
+        }
         let mut place = Place::new(user, organization);
-        let parameters = params![revision, environment, created, user, organization];
-        for row in self.rows(FLAGS, parameters).await? {
+        for row in self.rows(FLAGS, params![revision, environment, user, organization]).await? {
             let id = row.text(0)?;
             let parts = [Part::Flag, Part::Setting, Part::UserOverride, Part::OrganizationOverride];
             for (column, part) in (1..).zip(parts) {
@@ -119,18 +116,20 @@ impl Connection {
         for row in self.rows(SEGMENTS, params![revision]).await? {
             put(&mut place, Part::Segment, &row.text(0)?, &row, 1)?;
         }
-        for (part, entity, id) in [(Part::User, "user", user), (Part::Organization, "organization", organization)] {
+        let subjects = [(Part::User, Entity::User, user), (Part::Organization, Entity::Organization, organization)];
+        for (part, entity, id) in subjects {
             let Some(id) = id else { continue };
-            if let Some(row) = self.row(DOCUMENT, params![entity, id, revision]).await? {
-                put(&mut place, part, id, &row, 0)?;
-            }
+            let document = self.document_at(entity, id, revision).await?;
+            place.put(part, id, document.as_ref()).map_err(Error::internal)?;
         }
         Ok(Past { revision: self.environment_revision(environment, revision).await?, place })
     }
 
     /// A document of the log as it was right after a change; `None` where there was none.
     pub async fn document_at(&mut self, entity: Entity, id: &str, revision: i64) -> Result<Option<Value>> {
-        let row = self.row(DOCUMENT, params![entity.as_str(), id, revision]).await?;
+        let sql = "SELECT e.after FROM edits e WHERE e.entity = $1 AND e.id = $2 AND e.revision <= $3 \
+                   ORDER BY e.revision DESC, e.position DESC LIMIT 1";
+        let row = self.row(sql, params![entity.as_str(), id, revision]).await?;
         row.map(|row| row.maybe_text(0)).transpose()?.flatten().map(|text| stored(&text)).transpose()
     }
 
@@ -144,21 +143,6 @@ impl Connection {
         let document = stored(&text)?;
         let texts = |name: &str| strings(&document[name].to_string());
         Ok(Some(Membership { roles: texts("roles")?, permissions: texts("permissions")? }))
-    }
-
-    /// The revision that created the environment as it was then.
-    async fn environment_created(&mut self, environment: &str, revision: i64) -> Result<i64> {
-        let living = match self.row(DOCUMENT, params!["environment", environment, revision]).await? {
-            Some(row) => row.maybe_text(0)?.is_some(),
-            None => false,
-        };
-        let sql = "SELECT max(revision) FROM edits WHERE entity = 'environment' AND id = $1 AND before IS NULL \
-                   AND revision <= $2";
-        let created = match self.row(sql, params![environment, revision]).await? {
-            Some(row) if living => row.maybe_integer(0)?,
-            _ => None,
-        };
-        created.ok_or_else(|| Error::not_found("environment", environment))
     }
 
     /// The last change up to a revision that touched an environment.

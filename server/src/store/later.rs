@@ -30,16 +30,19 @@ macro_rules! branch {
 }
 
 /// `$1` the revision, `$2` environment, `$3` user, `$4` organization, `$5` the application's client id, `$6` the ids of the
-/// flags as a JSON array. Each branch has its own index, so that the rest of the log is not read.
+/// flags as a JSON array. Each branch has its own index, so that the rest of the log is not read; CASE keeps planners
+/// from choosing another for the first.
 macro_rules! later {
-    ($ids:literal) => {
+    ($among:literal) => {
         concat!(
-            "SELECT x.revision, c.at, x.entity, x.id, x.user_id, x.after FROM (",
+            "SELECT x.revision, (SELECT c.at FROM changes c WHERE c.revision = x.revision), x.entity, x.id, x.user_id, x.after \
+             FROM (",
             "SELECT e.revision, e.position, e.entity, e.id, e.user_id, e.after FROM edits e WHERE e.revision > $1 \
-             AND e.flag IN (",
-            $ids,
-            ") AND (e.entity = 'flag' OR (e.entity = 'setting' AND e.environment = $2) \
-             OR (e.entity = 'override' AND (e.user_id = $3 OR (e.organization = $4 AND e.environment = $2)))) UNION ALL ",
+             AND e.flag ",
+            $among,
+            " AND CASE WHEN e.entity = 'flag' THEN true WHEN e.entity = 'setting' THEN e.environment = $2 \
+             WHEN e.entity = 'override' THEN e.user_id = $3 OR (e.organization = $4 AND e.environment = $2) \
+             ELSE false END UNION ALL ",
             branch!("e.entity = 'segment'"),
             " UNION ALL ",
             branch!("e.entity = 'user' AND e.id = $3"),
@@ -49,14 +52,15 @@ macro_rules! later {
             branch!("e.entity = 'membership' AND e.organization = $4 AND e.user_id = $3"),
             " UNION ALL ",
             branch!("e.entity = 'application' AND e.id = $5"),
-            ") x JOIN changes c ON c.revision = x.revision ORDER BY x.revision, x.position"
+            ") x ORDER BY x.revision, x.position"
         )
     };
 }
 
 const LATER: Sql = Sql::either(
-    later!("SELECT value FROM json_each($6)"),
-    later!("SELECT value COLLATE \"C\" FROM json_array_elements_text(CAST($6 AS JSON))"),
+    later!("IN (SELECT value FROM json_each($6))"),
+    // As an array, since the planner takes a set for a large one and reads the whole log instead of an index.
+    later!("= ANY (ARRAY(SELECT value COLLATE \"C\" FROM json_array_elements_text(CAST($6 AS JSON))))"),
 );
 
 impl Connection {

@@ -255,9 +255,7 @@ impl Batch {
             replies.push(waiting.reply);
             return None;
         }
-        // Garbage names no session, so no two of them are in each other's way; they must not cut everybody's batches short.
-        let session = &waiting.rotation.session;
-        if !session.is_empty() && !self.sessions.insert(session.clone()) {
+        if !self.sessions.insert(waiting.rotation.session.clone()) {
             return Some(waiting);
         }
         self.members.insert(waiting.rotation, vec![waiting.reply]);
