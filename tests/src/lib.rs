@@ -11,7 +11,7 @@ mod signed_in;
 pub use api::{Answer, Api};
 pub use database::{Database, Engine};
 pub use issuer::Issuer;
-pub use process::{Process, free_port};
+pub use process::{Process, binary, free_port};
 pub use server::{ADMIN_KEY, BEGINNING, TestServer};
 pub use signed_in::SignedIn;
 

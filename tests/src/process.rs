@@ -133,7 +133,10 @@ async fn collect(stream: impl AsyncRead + Unpin, output: Arc<Mutex<String>>, lis
         {
             let _ = listening.send(true);
         }
-        crate::logs::keep_line(&line);
+        // Standard output is for the person who starts it, and shows the first key; the log is standard error.
+        if listening.is_none() {
+            crate::logs::keep_line(&line);
+        }
         let mut output = output.lock().expect("output");
         output.push_str(&line);
         output.push('\n');

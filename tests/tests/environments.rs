@@ -76,12 +76,13 @@ on_both_engines! {
         admin.get(setting).await.refused(404, "ENVIRONMENT_NOT_FOUND");
         key.get("/v1/flags").await.refused(401, "UNAUTHENTICATED");
 
-        admin.post("/v1/environments", json!({ "name": "preview" })).await.ok();
-        let again = admin.get(setting).await.ok();
-        assert_eq!((&again["value"], &again["rules"]), (&Value::Null, &json!([])), "nothing is inherited");
-        assert_eq!(admin.value("preview", "alice", "o", "f").await, false);
-        let fresh = admin.application("preview").await;
-        SignedIn::start(&admin, &fresh, "alice", None).await.verified(server.clock.now()).await;
+        // Its tokens name its issuer's URL: another environment must not come to stand there.
+        let again = admin.post("/v1/environments", json!({ "name": "preview" })).await;
+        again.refused(409, "ENVIRONMENT_NAME_USED");
+        let log = admin.get("/v1/changes?limit=1").await.ok();
+        let lost = log["data"][0]["edits"].as_array().expect("edits");
+        let lost: Vec<_> = lost.iter().map(|edit| (edit["entity"].as_str(), edit["after"].is_null())).collect();
+        assert_eq!(lost, [(Some("setting"), true), (Some("override"), true), (Some("environment"), true)]);
     }
 
     async fn an_issuer_describes_itself_where_both_standards_look(engine: Engine) {

@@ -159,10 +159,13 @@ on_both_engines! {
             (Method::PATCH, "/v1/users/ada".to_owned(), json!({ "attributes": { "plan": "free" } })),
             (Method::PUT, "/v1/organizations/org_one/members/ada".to_owned(), json!({ "permissions": ["all"] })),
         ];
-        let before = state(&admin).await;
+        let mut keys = Vec::new();
         for role in ["viewer", "application", "editor", "administrator"] {
             let key = admin.post("/v1/api-keys", json!({ "name": role, "role": role, "environment": "staging" })).await.ok();
-            let bound = server.api(key["key"].as_str().expect("a key"));
+            keys.push((role, server.api(key["key"].as_str().expect("a key"))));
+        }
+        let before = state(&admin).await;
+        for (role, bound) in keys {
             for (method, path, body) in &routes {
                 let mut request = bound.request(method.clone(), path);
                 if !body.is_null() {

@@ -122,10 +122,12 @@ on_both_engines! {
         let admin = server.admin();
         admin.flag("f", "boolean", json!(false)).await;
         let send = async |method: Method, tag: &str| {
-            let request = admin.request(method, USER).header("if-match", tag).json(&json!({ "value": true }));
-            admin.send(request).await
+            let request = admin.request(method.clone(), USER).header("if-match", tag);
+            let put = method == Method::PUT;
+            admin.send(if put { request.json(&json!({ "value": true })) } else { request }).await
         };
         send(Method::PUT, "\"1\"").await.refused(412, "REVISION_MISMATCH");
+        send(Method::PUT, "*").await.refused(412, "REVISION_MISMATCH");
         let tag = admin.put(USER, json!({ "value": false })).await.header("etag").to_owned();
         let next = send(Method::PUT, &tag).await.header("etag").to_owned();
         send(Method::PUT, &tag).await.refused(412, "REVISION_MISMATCH");

@@ -67,6 +67,7 @@ on_both_engines! {
             writers.spawn(write_until_gone(admin.clone(), format!("user_{number}"), answers.clone()));
         }
         while answers.load(Ordering::SeqCst) < 100 {
+            assert!(writers.try_join_next().is_none(), "a writer ended before the stop");
             tokio::task::yield_now().await;
         }
         let stopping = async {

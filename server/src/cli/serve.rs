@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::client::DEFAULT_SERVER;
+use super::sample::program;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::server::Server;
@@ -19,11 +21,15 @@ pub async fn run(config: &Config) -> Result<()> {
     println!("  issuer  {}", server.public_url);
     if let Some(key) = &server.first_key {
         println!();
-        println!("This is a new installation. Your administrator key, shown this once:");
+        println!("This is a new installation. Your administrator key is shown this once: keep it. In another terminal,");
+        println!("this makes it known to the command line, and loads something to play with:");
         println!();
-        println!("  {}", key.expose());
-        println!();
-        println!("Next: export FLAGBEARER_API_KEY=… with it, then `flagbearer sample` loads flags to play with.");
+        println!("  export FLAGBEARER_API_KEY={}", key.expose());
+        let url = format!("http://{}", server.address);
+        if url != DEFAULT_SERVER {
+            println!("  export FLAGBEARER_SERVER={url}");
+        }
+        println!("  {} sample", program());
     }
     let stop = async move {
         tokio::select! {
