@@ -53,6 +53,20 @@ pub enum Reason {
     Default,
 }
 
+impl Reason {
+    /// The level whose reason it is.
+    pub fn level(self) -> Level {
+        match self {
+            Self::Disabled => Level::Disabled,
+            Self::UserOverride => Level::User,
+            Self::OrganizationOverride => Level::Organization,
+            Self::TargetingMatch | Self::Split => Level::Rule,
+            Self::Environment => Level::Environment,
+            Self::Default => Level::Default,
+        }
+    }
+}
+
 /// What a flag is for this context, and which level decided it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation<'a> {

@@ -18,6 +18,7 @@
 
 pub mod attributes;
 pub mod audience;
+pub mod cause;
 pub mod claim;
 pub mod condition;
 pub mod document;
@@ -28,6 +29,8 @@ pub mod evaluation;
 pub mod flag;
 pub mod flag_set;
 mod members;
+pub mod mismatch;
+pub mod place;
 pub mod reader;
 pub mod rollout;
 pub mod ruleset;

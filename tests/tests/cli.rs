@@ -409,6 +409,47 @@ async fn a_token_is_shown_and_only_said_to_be_verified_when_it_was() {
 }
 
 #[tokio::test]
+async fn a_token_is_explained_and_the_past_is_evaluated() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let admin = cli.server.admin();
+    let made = admin.flag("limit", "integer", json!(1)).await["revision"].clone();
+    let application = admin.application("production").await;
+    let tokens = admin.session(&application, "alice", Some("org_a")).await;
+    let token = tokens["access_token"].as_str().expect("a token");
+    cli.server.clock.advance(60);
+    cli.run("flags override limit 5 --user alice --comment 'asked for more'").await.ok();
+
+    let said = cli.run(&format!("explain {token}")).await.ok();
+    assert!(said.contains("stale: ") && said.contains("organization  org_a\n"), "{said}");
+    let line = said.lines().find(|line| line.starts_with("limit")).expect("the flag");
+    assert!(line.starts_with("limit  1     DEFAULT  5    USER_OVERRIDE  change "), "{said}");
+    assert!(line.ends_with(" by configured administrator at 2027-01-15T08:01:00Z (asked for more)"), "{said}");
+    let said = cli.run(&format!("explain {token} --flag limit --expect-environment staging")).await.ok();
+    assert!(said.contains("NOT as expected: its environment is production, not staging\n"), "{said}");
+    assert!(said.contains("then: 1 (DEFAULT)\n") && said.contains("→ user"), "{said}");
+    let piped = cli.piped("explain - --json", &tokens.to_string()).await.ok();
+    let piped: Value = serde_json::from_str(&piped).expect("JSON");
+    assert_eq!(piped["token"]["session_id"], tokens["session_id"]);
+    let session = tokens["session_id"].as_str().expect("a session");
+    let found = cli.json(&format!("explain --session {session} --at 2027-01-15T08:00:30Z")).await;
+    assert_eq!(found["flags"]["limit"]["then"]["value"], 1);
+    cli.run("explain garbage").await.refused("TOKEN_MALFORMED");
+    cli.run(&format!("explain {token} --flag nothing")).await.refused("FLAG_NOT_FOUND");
+    assert_eq!(cli.run("explain").await.code, Some(2));
+    assert_eq!(cli.run(&format!("explain --session {session}")).await.code, Some(2));
+
+    let value = async |more: &str| {
+        let found = cli.json(&format!("evaluate -e production --user alice {more}")).await;
+        found["flags"]["limit"]["value"].clone()
+    };
+    assert_eq!(value("").await, 5);
+    assert_eq!(value(&format!("--revision {made}")).await, 1);
+    assert_eq!(value("--at 2027-01-15T08:00:59Z").await, 1);
+    cli.run("evaluate -e production --revision 4000").await.refused("REVISION_UNKNOWN");
+    cli.run("evaluate -e production --at yesterday").await.refused("TIME_INVALID");
+}
+
+#[tokio::test]
 async fn refusals_say_what_to_do() {
     let cli = Cli::start(Engine::Sqlite).await;
     let refused = cli.run("flags list --server http://127.0.0.1:1").await.refused("SERVER_UNREACHABLE");

@@ -5,6 +5,8 @@ mod algorithm;
 mod claims;
 mod compact;
 mod ed25519;
+#[cfg(feature = "crypto")]
+mod issued;
 mod jwks;
 #[cfg(feature = "crypto")]
 mod keys;
@@ -15,6 +17,8 @@ mod verifier;
 pub use algorithm::Algorithm;
 pub use claims::AccessToken;
 pub use compact::MAX_TOKEN_BYTES;
+#[cfg(feature = "crypto")]
+pub use issued::{Issued, Presented};
 pub use jwks::{KeySet, PublicKey};
 #[cfg(feature = "crypto")]
 pub use keys::{Signer, SigningKey};

@@ -105,6 +105,20 @@ pub struct Prepared<'t> {
     outcome: Result<FlagSet>,
 }
 
+impl<'t> Prepared<'t> {
+    /// The parts that a signature is checked with, of a token whose claims are kept elsewhere meanwhile.
+    #[cfg(feature = "crypto")]
+    pub(crate) fn unreleased(
+        algorithm: Algorithm,
+        key_id: Option<String>,
+        signing_input: &'t [u8],
+        signature: Vec<u8>,
+    ) -> Self {
+        let outcome = Err(Error::new(ErrorCode::ClaimMissing, "the token's claims are kept elsewhere"));
+        Self { algorithm, key_id, signing_input, signature, outcome }
+    }
+}
+
 impl Prepared<'_> {
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

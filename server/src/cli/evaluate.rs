@@ -21,16 +21,25 @@ pub struct Arguments {
     /// Only this flag, with every level that was asked and why it did or did not decide.
     #[arg(long, value_name = "KEY")]
     flag: Option<String>,
+    /// As it was right after this change.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    revision: Option<i64>,
+    /// As it was at this time, or with --revision: by the clock of this time. The future is allowed.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
     #[command(flatten)]
     pub connection: Connection,
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let client = Client::new(&arguments.connection)?;
+    let revision = arguments.revision.map(|revision| revision.to_string());
     let request = Request::get(["evaluate"])
         .query("environment", Some(&arguments.environment))
         .query("user", arguments.user.as_deref())
-        .query("organization", arguments.organization.as_deref());
+        .query("organization", arguments.organization.as_deref())
+        .query("revision", revision.as_deref())
+        .query("at", arguments.at.as_deref());
     let mut answer = client.send(request).await?;
     if let Some(key) = &arguments.flag {
         let flags = answer["flags"].as_object_mut();
@@ -65,11 +74,16 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn one(key: &str, found: &Value) -> String {
+    format!("{key} is {} ({})\n{}", json(&found["value"]), words(&found["reason"]), trace(found))
+}
+
+/// Every level that was asked, with an arrow at the one that decided.
+pub fn trace(found: &Value) -> String {
     let mut lines = Vec::new();
     for step in found["trace"].as_array().into_iter().flatten() {
         let rule = step["rule"].as_i64().map(|rule| format!(" {rule}")).unwrap_or_default();
         let won = if step["won"] == true { "→" } else { " " };
         lines.push(vec![format!("{won} {}{rule}", words(&step["level"])), json(&step["value"]), words(&step["why"])]);
     }
-    format!("{key} is {} ({})\n{}", json(&found["value"]), words(&found["reason"]), aligned(&lines))
+    aligned(&lines)
 }

@@ -6,6 +6,7 @@ mod changes;
 mod client;
 mod environments;
 mod evaluate;
+mod explain;
 mod failure;
 mod fields;
 mod flags;
@@ -95,8 +96,10 @@ enum Command {
     Sessions(Talk<sessions::Command>),
     /// The change log: who changed what, when, and why.
     Changes(Talk<changes::Command>),
-    /// What a user gets in an organization, and why.
+    /// What a user gets in an organization, and why: now, or as of any moment.
     Evaluate(evaluate::Arguments),
+    /// What an access token said and why, what it would say now, and who or what changed it.
+    Explain(explain::Arguments),
     /// Look into access tokens.
     Token {
         #[command(subcommand)]
@@ -133,6 +136,7 @@ impl Command {
             Self::Sessions(talk) => talk.run().await,
             Self::Changes(talk) => talk.run().await,
             Self::Evaluate(arguments) => evaluate::run(arguments).await,
+            Self::Explain(arguments) => explain::run(arguments).await,
             Self::Token { command } => token::run(command).await,
         }
     }

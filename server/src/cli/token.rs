@@ -44,16 +44,8 @@ pub struct Inspect {
 
 pub async fn run(command: Command) -> Result<(), Failure> {
     let Command::Inspect(arguments) = command;
-    let mut token = arguments.token.clone();
-    if token == "-" {
-        token.clear();
-        let read = std::io::stdin().lock().take(MAX_BODY_BYTES as u64).read_to_string(&mut token);
-        read.map_err(|error| Failure::new("TOKEN_MALFORMED", format!("standard input cannot be read: {error}")))?;
-    }
-    if let Ok(Value::Object(answer)) = serde_json::from_str(&token) {
-        token = answer.get("access_token").and_then(Value::as_str).unwrap_or_default().to_owned();
-    }
-    let token = token.trim();
+    let token = read(&arguments.token)?;
+    let token = token.as_str();
     let (header, claims) = decode(token)?;
     let outcome = if arguments.offline { None } else { Some(verify(token, &claims, &arguments).await) };
     let (verified, said) = match &outcome {
@@ -75,6 +67,20 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Some(Err(failure)) => Err(failure),
         _ => Ok(()),
     }
+}
+
+/// A token as it was given: itself, or `-` for standard input; bare, or in the answer that brought it.
+pub fn read(given: &str) -> Result<String, Failure> {
+    let mut token = given.to_owned();
+    if token == "-" {
+        token.clear();
+        let read = std::io::stdin().lock().take(MAX_BODY_BYTES as u64).read_to_string(&mut token);
+        read.map_err(|error| Failure::new("TOKEN_MALFORMED", format!("standard input cannot be read: {error}")))?;
+    }
+    if let Ok(Value::Object(answer)) = serde_json::from_str(&token) {
+        token = answer.get("access_token").and_then(Value::as_str).unwrap_or_default().to_owned();
+    }
+    Ok(token.trim().to_owned())
 }
 
 fn decode(token: &str) -> Result<(Value, Value), Failure> {

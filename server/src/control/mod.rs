@@ -8,6 +8,7 @@ mod directory;
 mod effects;
 mod environments;
 mod evaluation;
+mod explain;
 mod flags;
 mod overrides;
 mod segments;

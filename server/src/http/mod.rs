@@ -85,6 +85,7 @@ fn small() -> Router<App> {
             "/v1/organizations/{organization}",
             get(admin::organization).patch(admin::patch_organization).delete(admin::delete_organization),
         )
+        .route("/v1/organizations/{organization}/flags", get(admin::organization_flags))
         .route("/v1/organizations/{organization}/members", get(admin::members))
         .route(
             "/v1/organizations/{organization}/members/{user}",
@@ -92,6 +93,7 @@ fn small() -> Router<App> {
         )
         .route("/v1/users", post(admin::create_user).get(admin::users))
         .route("/v1/users/{user}", get(admin::user).patch(admin::patch_user).delete(admin::delete_user))
+        .route("/v1/users/{user}/flags", get(admin::user_flags))
         .route("/v1/applications", post(admin::create_application).get(admin::applications))
         .route(
             "/v1/applications/{application}",
@@ -102,6 +104,7 @@ fn small() -> Router<App> {
         .route("/v1/changes", get(admin::changes))
         .route("/v1/changes/{revision}", get(admin::change))
         .route("/v1/evaluate", get(admin::evaluate))
+        .route("/v1/explain", post(admin::explain))
         .route("/v1/sessions", post(admin::start_session).get(admin::sessions).delete(admin::end_sessions))
         .route("/v1/sessions/{session}", get(admin::session).delete(admin::end_session))
 }

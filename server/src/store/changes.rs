@@ -70,6 +70,12 @@ impl Connection {
         self.with_edits(&row).await
     }
 
+    /// Who made a change, when, and what was said about it: a change without its edits.
+    pub async fn authorship(&mut self, revision: i64) -> Result<Value> {
+        let row = self.row(concat!(columns!(), "WHERE c.revision = $1"), params![revision]).await?;
+        authorship(&row.ok_or_else(|| Error::not_found("change", &revision.to_string()))?)
+    }
+
     async fn with_edits(&mut self, row: &Row) -> Result<Value> {
         let revision = row.integer(0)?;
         let sql = "SELECT entity, id, environment, flag, organization, user_id, before, after FROM edits \
@@ -98,16 +104,21 @@ impl Connection {
             let all = self.environments().await?;
             environments.extend(all.into_iter().map(|environment| environment.name));
         }
-        Ok(json!({
-            "revision": revision,
-            "at": row.time(1)?,
-            "actor": { "type": row.text(2)?, "id": row.text(3)?, "name": row.text(4)? },
-            "request_id": row.text(5)?,
-            "comment": row.maybe_text(6)?,
-            "environments": environments,
-            "edits": edits,
-        }))
+        let mut change = authorship(row)?;
+        change["environments"] = json!(environments);
+        change["edits"] = json!(edits);
+        Ok(change)
     }
+}
+
+fn authorship(row: &Row) -> Result<Value> {
+    Ok(json!({
+        "revision": row.integer(0)?,
+        "at": row.time(1)?,
+        "actor": { "type": row.text(2)?, "id": row.text(3)?, "name": row.text(4)? },
+        "request_id": row.text(5)?,
+        "comment": row.maybe_text(6)?,
+    }))
 }
 
 fn document(text: Option<String>) -> Result<Value> {

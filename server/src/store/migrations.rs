@@ -10,12 +10,20 @@ use super::engine::Engine;
 use crate::error::{Error, Result};
 
 /// Version, description, and the statements for SQLite and for PostgreSQL.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "foundation",
-    include_str!("../../migrations/sqlite/0001_foundation.sql"),
-    include_str!("../../migrations/postgres/0001_foundation.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "foundation",
+        include_str!("../../migrations/sqlite/0001_foundation.sql"),
+        include_str!("../../migrations/postgres/0001_foundation.sql"),
+    ),
+    (
+        2,
+        "history",
+        include_str!("../../migrations/sqlite/0002_history.sql"),
+        include_str!("../../migrations/postgres/0002_history.sql"),
+    ),
+];
 
 pub async fn run(engine: &Engine) -> Result<()> {
     let migrator = |postgres: bool| {

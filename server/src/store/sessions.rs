@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::applications::Application;
 use super::engine::{Connection, Row, Sql, params};
+use super::history::Standpoint;
 use super::snapshot::Snapshot;
 use super::{Memo, Store};
 use crate::error::{Error, Kind, Result};
@@ -174,9 +175,12 @@ impl Store {
             session.absolute_expires_at,
         ];
         connection.execute(sql, parameters).await?;
-        let snapshot = self
-            .snapshot_in(&mut connection, &session.environment, Some(&session.user), session.organization.as_deref())
-            .await?;
+        let standpoint = Standpoint {
+            environment: &session.environment,
+            user: Some(&session.user),
+            organization: session.organization.as_deref(),
+        };
+        let snapshot = self.snapshot_in(&mut connection, standpoint).await?;
         let (answer, memo) = mint(&session, &snapshot)?;
         if let Some(memo) = memo
             && !connection.remember(&memo, start.now).await?
@@ -188,8 +192,7 @@ impl Store {
     }
 
     pub async fn session(&self, id: &str) -> Result<Session> {
-        let row = self.read().await?.row(concat!(columns!(), "WHERE id = $1"), params![id]).await?;
-        row.as_ref().map(Session::try_from).transpose()?.ok_or_else(|| Error::not_found("session", id))
+        self.read().await?.find_session(id).await?.ok_or_else(|| Error::not_found("session", id))
     }
 
     /// Living sessions in order of id, those after `cursor`.
@@ -216,6 +219,14 @@ impl Store {
         let ended = connection.execute(sql, &filter.parameters(self.now())).await?;
         connection.commit().await?;
         Ok(ended)
+    }
+}
+
+impl Connection {
+    /// A session, ended ones too.
+    pub async fn find_session(&mut self, id: &str) -> Result<Option<Session>> {
+        let row = self.row(concat!(columns!(), "WHERE id = $1"), params![id]).await?;
+        row.as_ref().map(Session::try_from).transpose()
     }
 }
 

@@ -48,6 +48,14 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The environment that a key signs for, and its public half as JSON; retired ones too.
+    pub async fn public_key(&mut self, kid: &str) -> Result<Option<(String, String)>> {
+        let row = self.row("SELECT environment, jwk FROM signing_keys WHERE kid = $1", params![kid]).await?;
+        row.map(|row| Ok((row.text(0)?, row.text(1)?))).transpose()
+    }
+}
+
 impl Store {
     /// The keys of an environment; none where there is no such environment.
     pub async fn signing_keys(&self, environment: &str) -> Result<Vec<StoredSigningKey>> {

@@ -16,6 +16,7 @@ use flagbearer::timestamp::Timestamp;
 
 use super::directory::{Membership, attributes, strings};
 use super::engine::{Connection, Row, Sql, params};
+use super::history::Standpoint;
 use crate::error::{Error, Result};
 
 /// Columns of the facts, to follow others in a SELECT from `place (environment, user_id, organization)` and the joins below.
@@ -177,20 +178,9 @@ const ONE: Sql = Sql::either(
 );
 
 impl super::Inner {
-    /// A place as it is now.
-    pub async fn snapshot(&self, environment: &str, user: Option<&str>, organization: Option<&str>) -> Result<Snapshot> {
-        let mut connection = self.engine.read().await?;
-        self.snapshot_in(&mut connection, environment, user, organization).await
-    }
-
     /// A place as a transaction sees it.
-    pub(super) async fn snapshot_in(
-        &self,
-        connection: &mut Connection,
-        environment: &str,
-        user: Option<&str>,
-        organization: Option<&str>,
-    ) -> Result<Snapshot> {
+    pub async fn snapshot_in(&self, connection: &mut Connection, standpoint: Standpoint<'_>) -> Result<Snapshot> {
+        let Standpoint { environment, user, organization } = standpoint;
         let row = connection.row(ONE, params![environment, user, organization]).await?;
         let (user, organization) = (user.map(str::to_owned), organization.map(str::to_owned));
         let facts = match row {

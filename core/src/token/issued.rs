@@ -1,0 +1,95 @@
+//! A token that somebody holds up and asks about: was it issued here, and what does it say. Unlike a reader's check this
+//! asks neither whether it is still valid nor whom it is for: a token is explained long after it has expired.
+
+use serde_json::Value;
+
+use super::compact::Compact;
+use super::payload::Payload;
+use super::{KeySet, Prepared, Profile};
+use crate::error::{Error, ErrorCode, Result};
+use crate::flag_set::FlagSet;
+use crate::timestamp::Timestamp;
+
+/// A token that awaits its key. Nothing of it is to be trusted but that it names a key.
+#[derive(Debug)]
+pub struct Presented<'t> {
+    prepared: Prepared<'t>,
+    claims: Result<Issued>,
+}
+
+/// What a token of ours says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Issued {
+    /// `sub`: the user, or the application itself in a machine's token.
+    pub subject: String,
+    pub client_id: String,
+    pub token_id: String,
+    /// `sid`; none in a machine's token.
+    pub session: Option<String>,
+    pub organization: Option<String>,
+    /// The instant of evaluation.
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// The environment's revision that was evaluated.
+    pub flags_revision: i64,
+    pub flags: FlagSet,
+}
+
+impl<'t> Presented<'t> {
+    /// Takes a token of profile `flagbearer` apart.
+    ///
+    /// Errors: `TokenMalformed`, `AlgorithmUnsupported`. What else is wrong with it is told by [`Presented::verify`].
+    pub fn parse(token: &'t str) -> Result<Self> {
+        let Compact { header, signing_input, payload, signature } = Compact::parse(token)?;
+        let claims = Payload::parse(&payload)?;
+        let algorithm = header.algorithm.ok_or_else(|| {
+            Error::new(ErrorCode::AlgorithmUnsupported, "the token's `alg` is not one that tokens are issued with")
+        })?;
+        let claims = match Profile::Flagbearer.accepts_type(header.token_type.as_deref()) {
+            true => issued(claims, &payload),
+            false => Err(Error::new(ErrorCode::TypeInvalid, "the token's `typ` is not that of an access token")),
+        };
+        let prepared = Prepared::unreleased(algorithm, header.key_id, signing_input, signature);
+        Ok(Self { prepared, claims })
+    }
+
+    /// The key that must have signed it.
+    pub fn key_id(&self) -> Option<&str> {
+        self.prepared.key_id()
+    }
+
+    /// What it says, once its signature is that of one of these keys.
+    ///
+    /// Errors: `KeyUnknown` `AlgorithmUnsupported` `SignatureInvalid` `TypeInvalid` `ClaimMissing` `FlagsMalformed`.
+    pub fn verify(self, keys: &KeySet) -> Result<Issued> {
+        self.prepared.key(keys)?.verify(self.prepared.signing_input(), self.prepared.signature())?;
+        self.claims
+    }
+}
+
+fn issued(claims: Payload<'_>, payload: &str) -> Result<Issued> {
+    let missing = |name: &str| Error::new(ErrorCode::ClaimMissing, format!("the token has no `{name}`"));
+    let time = |milliseconds: Option<f64>, name: &str| {
+        milliseconds.map(|milliseconds| Timestamp::from_milliseconds(milliseconds as i64)).ok_or_else(|| missing(name))
+    };
+    let text = |member: &Option<std::borrow::Cow<'_, str>>, name: &str| {
+        member.as_deref().filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(|| missing(name))
+    };
+    Ok(Issued {
+        subject: text(&claims.subject, "sub")?,
+        client_id: text(&claims.client_id, "client_id")?,
+        token_id: text(&claims.token_id, "jti")?,
+        session: session(payload),
+        organization: claims.organization.as_deref().map(str::to_owned),
+        issued_at: time(claims.issued_at, "iat")?,
+        expires_at: time(claims.expires_at, "exp")?,
+        flags_revision: claims.flags_revision.ok_or_else(|| missing("flags_rev"))?,
+        flags: claims.into_flags()?.with_claims(payload.to_owned()),
+    })
+}
+
+/// `sid`, which no reader looks at: it is read here alone.
+fn session(payload: &str) -> Option<String> {
+    let claims: Value = serde_json::from_str(payload).ok()?;
+    claims.get("sid")?.as_str().map(str::to_owned)
+}
