@@ -120,7 +120,6 @@ class Flagbearer:
         self._get: Fetch = fetch or get
         self._refresh_at = float("inf")
         self._step: tuple[int, str] | None = None
-        self._lock = threading.Lock()
         self._flight: Future[None] | None = None
         _alive.add(self)
 
@@ -150,7 +149,7 @@ class Flagbearer:
 
     def _fetch_keys(self) -> "Future[None]":
         """One at a time, however many wait for it. Never fails."""
-        with self._lock:
+        with _lock:
             if self._flight is None:
                 self._flight = _in_thread(self._follow)
             return self._flight
@@ -161,15 +160,16 @@ class Flagbearer:
             while True:
                 # A step that is there already was begun before a fork, by a thread that the child does not have.
                 if self._step is None:
-                    id, url, until = self._native.poll(time.time())
+                    with _lock:
+                        id, url, until = self._native.poll(time.time())
+                        self._step = None if id is None or url is None else (id, url)
                     if until is not None:
                         self._refresh_at = until
                         return
                     # Only if a fetch of ours got lost, which the core finds out by itself.
-                    if id is None or url is None:
+                    if self._step is None:
                         time.sleep(0.1)
                         continue
-                    self._step = id, url
                 id, url = self._step
                 body: bytes | None = None
                 with suppress(Exception):
@@ -178,22 +178,24 @@ class Flagbearer:
                 self._native.receive(id, body, time.time())
                 self._step = None
         finally:
-            with self._lock:
+            with _lock:
                 self._flight = None
 
     def after_fork(self) -> None:
-        """Not for users. In the child there is no other thread: none that holds the lock, and none that fetches."""
-        self._lock = threading.Lock()
+        """Not for users. In the child there is no thread that fetches; the next one takes the fetch up."""
         self._flight = None
 
 
 _alive: "WeakSet[Flagbearer]" = WeakSet()
+# One for all readers, which hold it for moments: whoever forks holds it, so that no child is made in the middle of one.
+_lock = threading.Lock()
 
 
 def _after_fork() -> None:
     for flagbearer in list(_alive):
         flagbearer.after_fork()
+    _lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork)
