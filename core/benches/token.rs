@@ -25,10 +25,10 @@ use flagbearer::token::{AccessToken, Algorithm, KeySet, SigningKey, TYPE_ACCESS_
 use serde::Deserialize;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
-const ROUNDS: usize = 61;
+const ROUNDS: usize = 200;
 
 fn main() {
-    println!("{:44} {:>12} {:>12} {:>7}", "30 flags, 1.2 KB of claims; medians", "ours", "peer", "ratio");
+    println!("{:44} {:>12} {:>12} {:>7}", "30 flags, 1.2 KB of claims", "ours", "peer", "ratio");
     for algorithm in Algorithm::ALL {
         bench(algorithm);
     }
@@ -73,14 +73,15 @@ fn write_claims() -> String {
     claims
 }
 
-/// Runs both in alternation and prints the medians, in microseconds for one call.
+/// Runs both in alternation and prints the lowest tenth of each, in microseconds for one call: what else runs on the machine
+/// only ever adds, and does so to both.
 fn compare(name: &str, calls: usize, mut ours: impl FnMut(), mut peer: impl FnMut()) {
     let mut measured = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         measured.0.push(time(calls, &mut ours));
         measured.1.push(time(calls, &mut peer));
     }
-    let (ours, peer) = (median(measured.0), median(measured.1));
+    let (ours, peer) = (lowest_tenth(measured.0), lowest_tenth(measured.1));
     println!("{name:44} {ours:>9.2} µs {peer:>9.2} µs {:>7.2}", ours / peer);
 }
 
@@ -90,9 +91,9 @@ fn time(calls: usize, call: &mut impl FnMut()) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / calls as f64
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+fn lowest_tenth(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    times[times.len() / 10]
 }
 
 enum Raw {
@@ -152,7 +153,7 @@ fn bench(algorithm: Algorithm) {
         Algorithm::Es256 => Raw::Es256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).unwrap()),
         Algorithm::Rs256 => Raw::Rs256(RsaKeyPair::from_pkcs8(&pkcs8).unwrap()),
     };
-    let calls = if algorithm == Algorithm::Rs256 { 20 } else { 100 };
+    let calls = if algorithm == Algorithm::Rs256 { 5 } else { 50 };
     let claims = write_claims();
     let signer = key.signer(TYPE_ACCESS_TOKEN).unwrap();
     let token = signer.sign(&claims).unwrap();
@@ -170,7 +171,7 @@ fn bench(algorithm: Algorithm) {
     let public = raw.public();
     compare(
         &format!("verify {algorithm}, parse, read / aws-lc-rs + serde"),
-        100,
+        25,
         || assert!(verifier.verify(black_box(&token), &keys, NOW).unwrap().get_boolean_flag("feature_number_15", false)),
         || {
             let (message, signature) = black_box(&token).rsplit_once('.').unwrap();
@@ -194,7 +195,7 @@ fn claims() {
         .collect();
     compare(
         "encode the claim / serde_json of a ready map",
-        1000,
+        200,
         || {
             out.clear();
             Dialect::Typed.encode(flags.iter().map(|(key, value)| (key, value)), &mut out);
@@ -209,7 +210,7 @@ fn claims() {
     let payload = token.split('.').nth(1).unwrap();
     compare(
         "prepare: parse and decide / serde_json::Value",
-        1000,
+        200,
         || drop(black_box(verifier.prepare(black_box(&token), NOW).unwrap().release().unwrap())),
         || drop(black_box(serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap())),
     );
@@ -217,13 +218,13 @@ fn claims() {
     let map: BTreeMap<String, bool> = set.get_all_flags().map(|(key, _)| (key.to_owned(), true)).collect();
     compare(
         "read a boolean / BTreeMap::get",
-        100_000,
+        20_000,
         || _ = black_box(set.get_boolean_flag(black_box("feature_number_15"), false)),
         || _ = black_box(map.get(black_box("feature_number_15"))),
     );
     compare(
         "hand over: tables / clone of the claims",
-        1000,
+        200,
         || drop(black_box(set.tables())),
         || drop(black_box(set.claims().to_owned())),
     );

@@ -169,7 +169,7 @@ impl FlagSet {
         let mut out = String::with_capacity(2 * self.claims.len() + 64);
         for table in [Some(FlagType::Boolean), Some(FlagType::String), Some(FlagType::Integer), Some(FlagType::Json), None] {
             let mut separator = '[';
-            for (key, carried) in self.flags.claim.iter().filter(|(_, carried)| carried.flag_type() == table) {
+            for (key, carried) in self.flags.claim.of_type(table) {
                 out.push(separator);
                 separator = ',';
                 write_string(key, &mut out);

@@ -1,6 +1,18 @@
 //! Flagbearer's core: typed feature flags that ride in the access token.
 //!
 //! Values in, values out: no clock, no randomness, no files, no sockets. `now` is an argument everywhere.
+//!
+//! | what | where |
+//! |---|---|
+//! | flags, their types and values | [`flag`] |
+//! | what an environment holds for a flag | [`setting`], [`audience`], [`rollout`], [`schedule`] |
+//! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
+//! | which value, and why | [`ruleset`], [`evaluation`] |
+//! | what a change does to whom | [`effect`] |
+//! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
+//! | reading tokens without doing I/O | [`reader`] |
+//! | strict documents, times, errors | [`document`], [`timestamp`], [`error`] |
+//! | one JSON document in, one out, for vectors | [`door`] |
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -763,11 +763,14 @@ fn the_last_of_a_hundred_different_rules_is_judged_exactly() {
         Setting { rules: rules.clone(), ..Setting::default() }
     };
     let (none, all) = (setting(Audience::None), setting(Audience::All));
-    let judge = |before, after| {
-        let state = |setting| State { flag: Some(&flag), setting, segments: &segments };
-        Change::between(state(before), state(after)).effect(Timestamp::from_seconds(0))
-    };
+    let state = |setting| State { flag: Some(&flag), setting, segments: &segments };
+    let judge = |before, after| Change::between(state(before), state(after)).effect(Timestamp::from_seconds(0));
     assert_eq!(judge(&none, &all), Effect::Widened);
     assert_eq!(judge(&all, &none), Effect::Narrowed);
     assert_eq!(judge(&all, &all), Effect::Unchanged);
+    // Every rule that serves `false`, to at least somebody, keeps them from what is now for everybody.
+    let change = Change::between(state(&none), state(&all));
+    let holdouts = change.holdouts(Timestamp::from_seconds(0), []);
+    let rules: Vec<_> = holdouts.iter().filter_map(|holdout| holdout.rule).collect();
+    assert_eq!(rules, (1..99).step_by(2).collect::<Vec<_>>());
 }

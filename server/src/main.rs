@@ -6,8 +6,8 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     match flagbearer_server::cli::run().await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("flagbearer: {error}");
+        Err(failure) => {
+            eprintln!("flagbearer: {failure}");
             ExitCode::FAILURE
         }
     }

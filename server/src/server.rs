@@ -1,12 +1,13 @@
 //! A running server: opened, founded where the database is empty, listening, stopped in order.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -22,6 +23,9 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The environments of a new installation; the first is the default one.
 const FIRST_ENVIRONMENTS: [&str; 2] = ["production", "staging"];
+
+/// How long a stop waits for clients that are in the middle of a request. Orchestrators kill after 10 to 30 seconds.
+const FAREWELL: Duration = Duration::from_secs(8);
 
 /// A server that is ready to run.
 #[derive(Debug)]
@@ -84,8 +88,17 @@ impl Server {
         Ok(Self { listener, app: App::new(store, control, issuer), address, public_url, first_key })
     }
 
-    /// Answers until `stop`; then finishes what it has begun, and closes the database.
+    /// Answers until `stop`; then finishes what it has begun, as far as the clients let it, and closes the database.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let (stopping, stopped) = oneshot::channel::<()>();
+        let stop = async {
+            stop.await;
+            drop(stopping);
+        };
+        let impatience = async {
+            let _ = stopped.await;
+            tokio::time::sleep(FAREWELL).await;
+        };
         let store = self.app.store.clone();
         // Answers are small and complete: waiting to fill a packet only delays them.
         let listener = self.listener.tap_io(|stream| {
@@ -93,7 +106,11 @@ impl Server {
                 tracing::debug!(%error, "TCP_NODELAY could not be set");
             }
         });
-        axum::serve(listener, router(self.app)).with_graceful_shutdown(stop).await.map_err(Error::internal)?;
+        let serving = axum::serve(listener, router(self.app)).with_graceful_shutdown(stop).into_future();
+        tokio::select! {
+            ended = serving => ended.map_err(Error::internal)?,
+            () = impatience => tracing::warn!("some clients never finished their requests; stopping without them"),
+        }
         store.close().await;
         Ok(())
     }
@@ -113,14 +130,15 @@ async fn follow_clock(clock: Arc<SystemClock>, store: Weak<Store>) {
 
 /// Finds the installation's key, and founds the installation where the database is empty.
 async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Option<Secret>)> {
-    let given = match &config.key {
-        Some(text) => Some(InstallationKey::parse(text.expose())?),
-        None => InstallationKey::read(&config.key_file)?,
+    let given = || match &config.key {
+        Some(text) => InstallationKey::parse(text.expose()).map(Some),
+        None => InstallationKey::read(&config.key_file),
     };
+    // Looked for under the lock alone: who waited for another founder finds the key file that this one made.
     // A founder holds the lock from here to the commit; whoever comes meanwhile finds it founded.
     let Some(founding) = store.founding().await? else {
         let installation = store.installation().await?.ok_or_else(|| Error::internal("the installation is not founded"))?;
-        return given.map(|key| (key, None)).ok_or_else(|| {
+        return given()?.map(|key| (key, None)).ok_or_else(|| {
             Error::configuration(format!(
                 "this database was sealed with the key `{}`, but there is no key file `{}`; restore it from the backup, \
                  or name it with --key-file",
@@ -129,7 +147,7 @@ async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Optio
             ))
         });
     };
-    let key = match given {
+    let key = match given()? {
         Some(key) => key,
         None => InstallationKey::create(&config.key_file)?,
     };

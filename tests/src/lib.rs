@@ -3,6 +3,7 @@
 mod api;
 mod database;
 mod issuer;
+mod logs;
 mod process;
 mod server;
 mod signed_in;
@@ -10,13 +11,13 @@ mod signed_in;
 pub use api::{Answer, Api};
 pub use database::{Database, Engine};
 pub use issuer::Issuer;
-pub use process::{Process, free_port};
+pub use process::{Process, binary, free_port};
 pub use server::{ADMIN_KEY, BEGINNING, TestServer};
 pub use signed_in::SignedIn;
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.
 ///
-/// ```ignore
+/// ```text
 /// on_both_engines! {
 ///     async fn a_change_is_seen_by_the_next_refresh(engine: Engine) { … }
 /// }

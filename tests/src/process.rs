@@ -105,6 +105,20 @@ impl Process {
         self.child.wait().await.expect("the process ends").success()
     }
 
+    /// Everything it printed, on both outputs, once that is in it: what follows the first line may come later.
+    pub async fn output_with(&self, text: &str) -> String {
+        let found = async {
+            loop {
+                let output = self.output();
+                if output.contains(text) {
+                    return output;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no `{text}` in:\n{}", self.output()))
+    }
+
     /// Everything it printed, on both outputs.
     pub fn output(&self) -> String {
         self.output.lock().expect("output").clone()
@@ -118,6 +132,10 @@ async fn collect(stream: impl AsyncRead + Unpin, output: Arc<Mutex<String>>, lis
             && line.contains(" listens on ")
         {
             let _ = listening.send(true);
+        }
+        // Standard output is for the person who starts it, and shows the first key; the log is standard error.
+        if listening.is_none() {
+            crate::logs::keep_line(&line);
         }
         let mut output = output.lock().expect("output");
         output.push_str(&line);

@@ -37,6 +37,7 @@ impl TestServer {
 
     /// A server on a database that there is: another replica, or the same again.
     pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
+        crate::logs::keep();
         let config = config(&database);
         let server = Server::open_with_clock(&config, clock.clone()).await.expect("the server opens");
         let url = server.public_url.clone();

@@ -87,7 +87,6 @@ on_both_engines! {
             form("app_nobody\0", Some(&secret)),
             form(&public, Some(&secret)),
             client.post(&url).form(&[("grant_type", "refresh_token"), ("refresh_token", &token)]).basic_auth(&client_id, Some(&wrong)),
-            client.post(&url).form(&[("grant_type", "refresh_token"), ("refresh_token", "garbage")]).basic_auth(&client_id, Some(&wrong)),
         ] {
             let answer = admin.send(request).await;
             assert_eq!(answer.header("www-authenticate"), "Basic realm=\"flagbearer\"");
@@ -96,6 +95,9 @@ on_both_engines! {
         }
         bodies.dedup();
         assert_eq!(bodies.len(), 1, "{bodies:?}");
+        // Garbage is refused before the client is looked up: it never reaches the database.
+        let garbage = [("grant_type", "refresh_token"), ("refresh_token", "garbage")];
+        admin.send(client.post(&url).form(&garbage).basic_auth(&client_id, Some(&wrong))).await.denied(400, "invalid_grant");
         let elsewhere = format!("{}/env/staging/oauth2/token", server.url);
         let basic = [("grant_type", "refresh_token"), ("refresh_token", &token)];
         admin.send(client.post(elsewhere).form(&basic).basic_auth(&client_id, Some(&secret))).await.denied(401, "invalid_client");

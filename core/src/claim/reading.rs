@@ -34,6 +34,18 @@ enum Value {
     Unreadable(ErrorCode),
 }
 
+impl Value {
+    fn flag_type(&self) -> Option<FlagType> {
+        match self {
+            Self::Boolean(_) => Some(FlagType::Boolean),
+            Self::String(_) => Some(FlagType::String),
+            Self::Integer(_) => Some(FlagType::Integer),
+            Self::Json(_) => Some(FlagType::Json),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
 /// A value as a claim carries it, or why it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carried<'c> {
@@ -84,6 +96,12 @@ impl Claim {
     /// Keys may be any strings: a claim of another issuer may use some that ours does not allow.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Carried<'_>)> {
         self.entries.iter().map(|entry| (self.text(&entry.key), self.carried(entry)))
+    }
+
+    /// The flags of one type, or those that cannot be read.
+    pub fn of_type(&self, flag_type: Option<FlagType>) -> impl Iterator<Item = (&str, Carried<'_>)> {
+        let entries = self.entries.iter().filter(move |entry| entry.value.flag_type() == flag_type);
+        entries.map(|entry| (self.text(&entry.key), self.carried(entry)))
     }
 
     fn text(&self, range: &Range<usize>) -> &str {

@@ -1,12 +1,12 @@
 //! What keeps newly covered contexts from their new value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::space::{Facts, Question, Space, class};
-use super::{Change, Edit};
+use super::Change;
+use super::space::{Facts, Question, Side, Space};
 use crate::flag::FlagValue;
 use crate::setting::{Override, Rule, Serve};
 use crate::subject::SubjectKind;
@@ -61,7 +61,7 @@ pub enum HoldoutLevel {
 }
 
 /// A level after the change that may have something new.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Offer {
     Written(SubjectKind),
     Rule(usize),
@@ -72,8 +72,8 @@ enum Offer {
 /// What an offer holds for one context.
 struct Covered<'a> {
     value: &'a FlagValue,
-    /// When its schedule lets the context in; `None` where it does already.
-    opens_at: Option<Timestamp>,
+    /// Its schedule lets the context in only later.
+    waits: bool,
 }
 
 const BEFORE: usize = 0;
@@ -84,31 +84,29 @@ pub(super) fn find<'c>(
     now: Timestamp,
     candidates: impl IntoIterator<Item = StandingOverride<'c>>,
 ) -> Vec<Holdout> {
-    let mut found = Found::default();
-    let mut space = Space::new(change);
-    space.stand_at(now, true);
-    let offers = [Offer::Written(SubjectKind::User), Offer::Written(SubjectKind::Organization)]
-        .into_iter()
-        .chain((0..space.sides[AFTER].rules.len()).map(Offer::Rule))
-        .chain([Offer::Environment, Offer::Default]);
-    for offer in offers {
-        // Breaking off for size leaves out a holdout, in settings for which the effect is `mixed` anyway.
-        space.explore(&mut |space| space.look(offer, &mut found).map(|()| ControlFlow::Continue(())));
-    }
-    let mut holdouts = found.holdouts(&space);
-    let own = |one: &StandingOverride<'_>| match change.edit {
-        Edit::Override { level, subject, .. } => one.level == level && one.subject == subject,
-        Edit::None | Edit::Attributes { .. } => false,
-    };
+    let mut search = Search { space: Space::new(change), visits_left: MAX_VISITS };
+    search.space.stand_at(now, true);
+    let offers: Vec<Offer> = search.offers().into_iter().filter(|offer| search.any(*offer, |_, _| Ok(true))).collect();
+    let mut holdouts = search.levels(&offers);
+    // Subjects of one class are held out alike from one value by another.
+    let mut known: BTreeMap<(SubjectKind, u32), Vec<(&FlagValue, bool)>> = BTreeMap::new();
     for candidate in candidates {
         let StandingOverride { level, subject, row } = candidate;
-        let class = space.class_of(level, subject);
-        let newly = found.newly.get(&(level, class)).into_iter().flatten();
-        if row.holds(now)
-            && !own(&candidate)
-            && !change.dropped[level as usize]
-            && newly.clone().any(|new| **new != row.value)
-        {
+        let about_another = change.subject(level).is_some_and(|edited| edited != subject);
+        if !row.holds(now) || change.dropped[level as usize] || about_another {
+            continue;
+        }
+        let class = search.space.class_of(level, subject);
+        let judged = known.entry((level, class)).or_default();
+        let holds_out = match judged.iter().find(|(value, _)| **value == row.value) {
+            Some((_, holds_out)) => *holds_out,
+            None => {
+                let holds_out = search.holds_out(&offers, level, class, &row.value);
+                judged.push((&row.value, holds_out));
+                holds_out
+            }
+        };
+        if holds_out {
             holdouts.push(overridden(candidate));
         }
     }
@@ -131,74 +129,136 @@ fn overridden(candidate: StandingOverride<'_>) -> Holdout {
     holdout
 }
 
-/// What was found so far.
-#[derive(Default)]
-struct Found<'a> {
-    disabled: bool,
-    /// Rules that come before an offer.
-    rules: BTreeSet<usize>,
-    /// Rules that open later, and when first.
-    schedules: BTreeMap<usize, Timestamp>,
-    environment: bool,
-    /// The new values of each class of subjects.
-    newly: BTreeMap<(SubjectKind, u32), Vec<&'a FlagValue>>,
+/// How many places of the decision tree are visited for all holdouts together, and for one question about them. Beyond
+/// that a holdout may be left out; settings with at most one rule never get there.
+const MAX_VISITS: usize = 1 << 20;
+const MAX_VISITS_EACH: usize = 1 << 14;
+
+/// Looks for one context at a time that shows what is asked.
+struct Search<'a> {
+    space: Space<'a>,
+    visits_left: usize,
+}
+
+impl<'a> Search<'a> {
+    /// What may have something new. A rule that stands on both sides alike has not, unless the flag came to life.
+    fn offers(&self) -> Vec<Offer> {
+        let [before, after] = &self.space.sides;
+        let alive = |side: &Side<'_>| side.flag.is_some() && side.state.setting.enabled;
+        let rules = if alive(before) == alive(after) && before.flag.is_some() {
+            let (first, [_, until]) = self.space.differing;
+            first..until
+        } else {
+            0..after.rules.len()
+        };
+        let written = SubjectKind::BOTH.map(Offer::Written);
+        written.into_iter().chain(rules.map(Offer::Rule)).chain([Offer::Environment, Offer::Default]).collect()
+    }
+
+    /// Whether the offer newly covers any context of which this is true.
+    fn any(&mut self, offer: Offer, is_it: impl Fn(&Space<'a>, &Covered<'a>) -> Result<bool, Question>) -> bool {
+        let allowed = self.visits_left.min(MAX_VISITS_EACH);
+        self.space.allow(allowed);
+        let mut found = false;
+        self.space.explore(&mut |space| {
+            // What is asked first is decided last: the narrow questions, so that the broad ones find their first answer.
+            if let Some(covered) = space.covered(offer)? {
+                found = is_it(space, &covered)? && !space.offered_before(&covered)?;
+            }
+            Ok(if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        self.visits_left -= allowed.saturating_sub(self.space.visits_left());
+        found
+    }
+
+    /// The holdouts that are no overrides.
+    fn levels(&mut self, offers: &[Offer]) -> Vec<Holdout> {
+        let mut holdouts = Vec::new();
+        let Some(flag) = self.space.sides[AFTER].flag else {
+            return holdouts;
+        };
+        let setting = self.space.sides[AFTER].state.setting;
+        let off = flag.off_value();
+        if !setting.enabled && offers.iter().any(|offer| self.any(*offer, |_, covered| Ok(covered.value != off))) {
+            let why = "the flag is disabled in this environment".to_owned();
+            holdouts.push(Holdout::new(HoldoutLevel::Disabled, Some(off.clone()), why));
+        }
+        for (place, rule) in setting.rules.iter().enumerate() {
+            let later = |offer: &&Offer| match offer {
+                Offer::Written(_) => false,
+                Offer::Rule(offered) => place < *offered,
+                Offer::Environment | Offer::Default => true,
+            };
+            if offers
+                .iter()
+                .filter(later)
+                .any(|offer| self.any(*offer, |space, covered| space.comes_first(place, covered.value)))
+            {
+                let why = format!("the rule {place} comes first");
+                holdouts.push(Holdout::of_rule(HoldoutLevel::Rule, place, rule, why));
+            }
+        }
+        for offer in offers {
+            if let Offer::Rule(place) = *offer
+                && let Some((rule, opening)) =
+                    setting.rules.get(place).and_then(|rule| Some((rule, rule.opening(self.space.instant)?)))
+                && self.any(*offer, |_, covered| Ok(covered.waits))
+            {
+                let why = format!("the schedule of the rule {place} reaches further only from {} on", opening.at);
+                let mut holdout = Holdout::of_rule(HoldoutLevel::Schedule, place, rule, why);
+                holdout.value = None;
+                holdout.opens_at = Some(opening.at);
+                holdouts.push(holdout);
+            }
+        }
+        if let Some(value) = &setting.value
+            && offers.contains(&Offer::Default)
+            && self.any(Offer::Default, |space, covered| Ok(covered.value != value && space.reaches_environment()?))
+        {
+            let why = "this environment sets a value".to_owned();
+            holdouts.push(Holdout::new(HoldoutLevel::Environment, Some(value.clone()), why));
+        }
+        holdouts
+    }
+
+    /// Whether an override of this value keeps anybody of this class from something new.
+    fn holds_out(&mut self, offers: &[Offer], level: SubjectKind, class: u32, value: &FlagValue) -> bool {
+        let all = self.space.only(level, class);
+        let below = |offer: &&Offer| match offer {
+            Offer::Written(written) => level < *written,
+            Offer::Rule(_) | Offer::Environment | Offer::Default => true,
+        };
+        let held_out = offers.iter().filter(below).any(|offer| self.any(*offer, |_, covered| Ok(covered.value != value)));
+        self.space.restore(level, all);
+        held_out
+    }
 }
 
 impl<'a> Space<'a> {
-    /// Looks at one context: is it newly covered by this offer, and what comes before it.
-    fn look(&self, offer: Offer, found: &mut Found<'a>) -> Result<(), Question> {
-        let Some(covered) = self.covered(offer)? else {
-            return Ok(());
-        };
-        let value = covered.value;
-        // For a boolean, covering means `true`.
-        if *value == FlagValue::Boolean(false) {
-            return Ok(());
-        }
+    /// Whether this rule, and none before it, serves the context another value.
+    fn comes_first(&self, place: usize, value: &FlagValue) -> Result<bool, Question> {
         let after = &self.sides[AFTER];
-        let live = after.state.setting.enabled && covered.opens_at.is_none();
-        if self.offered_before(value, live)? {
-            return Ok(());
-        }
-        let overridable: &[SubjectKind] = match offer {
-            Offer::Written(SubjectKind::User) => &[],
-            Offer::Written(SubjectKind::Organization) => &[SubjectKind::User],
-            Offer::Rule(_) | Offer::Environment | Offer::Default => &SubjectKind::BOTH,
-        };
-        for kind in overridable {
-            self.ask(class(*kind))?;
-        }
-        let earlier = self.earlier(offer)?;
-        // Everything has been asked: from here on, only noting.
-        for kind in overridable {
-            let newly = found.newly.entry((*kind, self.ask(class(*kind))?)).or_default();
-            if !newly.contains(&value) {
-                newly.push(value);
-            }
-        }
-        if !after.state.setting.enabled && after.flag.is_some_and(|flag| flag.off_value() != value) {
-            found.disabled = true;
-        }
-        match earlier {
-            Some((Offer::Rule(place), other)) if other != value => {
-                found.rules.insert(place);
-            }
-            Some((Offer::Environment, other)) if other != value => found.environment = true,
-            _ => {}
-        }
-        if let (Offer::Rule(place), Some(opens_at)) = (offer, covered.opens_at) {
-            let first = found.schedules.entry(place).or_insert(opens_at);
-            *first = opens_at.min(*first);
-        }
-        Ok(())
+        let served = self.first_match(after, place..place + 1)?;
+        Ok(served.is_some_and(|served| served.value != Some(value)) && self.first_match(after, 0..place)?.is_none())
     }
 
+    fn reaches_environment(&self) -> Result<bool, Question> {
+        let after = &self.sides[AFTER];
+        Ok(self.first_match(after, 0..after.rules.len())?.is_none())
+    }
+
+    /// What the offer holds for the context. For a boolean, covering means `true`.
     fn covered(&self, offer: Offer) -> Result<Option<Covered<'a>>, Question> {
+        let covered = self.held(offer)?;
+        Ok(covered.filter(|covered| *covered.value != FlagValue::Boolean(false)))
+    }
+
+    fn held(&self, offer: Offer) -> Result<Option<Covered<'a>>, Question> {
         let after = &self.sides[AFTER];
         let Some(flag) = after.flag else {
             return Ok(None);
         };
-        let live = |value| Covered { value, opens_at: None };
+        let live = |value| Covered { value, waits: false };
         match offer {
             Offer::Written(kind) => Ok(self.written(after, kind).map(live)),
             Offer::Rule(place) => self.covered_by(&after.rules[place]),
@@ -209,20 +269,21 @@ impl<'a> Space<'a> {
 
     /// What a rule serves the context, now or once its schedule lets it in.
     fn covered_by(&self, facts: &Facts<'a>) -> Result<Option<Covered<'a>>, Question> {
-        let opens_at = if self.reaches_now(facts)? {
-            None
-        } else {
+        let waits = !self.reaches_now(facts)?;
+        if waits {
             match facts.rule.opening(self.instant) {
-                Some(opening) if self.reaches(facts, opening.percentage)? => Some(opening.at),
+                Some(opening) if self.reaches(facts, opening.percentage)? => {}
                 _ => return Ok(None),
             }
-        };
-        Ok(self.serves(facts.rule)?.map(|value| Covered { value, opens_at }))
+        }
+        Ok(self.serves(facts.rule)?.map(|value| Covered { value, waits }))
     }
 
     /// Whether some level before the change had this value for the context: there and then, or also behind a closed
     /// schedule or a disabled flag.
-    fn offered_before(&self, value: &FlagValue, live: bool) -> Result<bool, Question> {
+    fn offered_before(&self, covered: &Covered<'a>) -> Result<bool, Question> {
+        let Covered { value, waits } = *covered;
+        let live = self.sides[AFTER].state.setting.enabled && !waits;
         let before = &self.sides[BEFORE];
         let Some(flag) = before.flag else {
             return Ok(self.absent() == Some(value));
@@ -246,56 +307,11 @@ impl<'a> Space<'a> {
                 continue;
             }
             let covered = self.covered_by(facts)?;
-            if covered.is_some_and(|covered| covered.value == value && !(live && covered.opens_at.is_some())) {
+            if covered.is_some_and(|covered| covered.value == value && !(live && covered.waits)) {
                 return Ok(true);
             }
         }
         Ok(false)
-    }
-
-    /// The first level below the overrides that already decides before this offer.
-    fn earlier(&self, offer: Offer) -> Result<Option<(Offer, &'a FlagValue)>, Question> {
-        let after = &self.sides[AFTER];
-        let rules = match offer {
-            Offer::Written(_) => 0,
-            Offer::Rule(place) => place,
-            Offer::Environment | Offer::Default => after.rules.len(),
-        };
-        for (place, facts) in after.rules.iter().enumerate().take(rules) {
-            let covered = self.covered_by(facts)?;
-            if let Some(Covered { value, opens_at: None }) = covered {
-                return Ok(Some((Offer::Rule(place), value)));
-            }
-        }
-        let environment = after.state.setting.value.as_ref().filter(|_| matches!(offer, Offer::Default));
-        Ok(environment.map(|value| (Offer::Environment, value)))
-    }
-}
-
-impl Found<'_> {
-    fn holdouts(&self, space: &Space<'_>) -> Vec<Holdout> {
-        let after = &space.sides[AFTER];
-        let mut holdouts = Vec::new();
-        if self.disabled {
-            let off = after.flag.map(|flag| flag.off_value().clone());
-            holdouts.push(Holdout::new(HoldoutLevel::Disabled, off, "the flag is disabled in this environment".to_owned()));
-        }
-        for place in &self.rules {
-            let why = format!("the rule {place} comes first");
-            holdouts.push(Holdout::of_rule(HoldoutLevel::Rule, *place, after.rules[*place].rule, why));
-        }
-        for (place, opens_at) in &self.schedules {
-            let why = format!("the schedule of the rule {place} reaches further only from {opens_at} on");
-            let mut holdout = Holdout::of_rule(HoldoutLevel::Schedule, *place, after.rules[*place].rule, why);
-            holdout.value = None;
-            holdout.opens_at = Some(*opens_at);
-            holdouts.push(holdout);
-        }
-        if self.environment {
-            let why = "this environment sets a value".to_owned();
-            holdouts.push(Holdout::new(HoldoutLevel::Environment, after.state.setting.value.clone(), why));
-        }
-        holdouts
     }
 }
 

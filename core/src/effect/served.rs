@@ -74,7 +74,7 @@ impl<'a> Space<'a> {
     }
 
     /// What the first of these rules that matches serves.
-    fn first_match(&self, side: &Side<'a>, places: Range<usize>) -> Result<Option<Served<'a>>, Question> {
+    pub fn first_match(&self, side: &Side<'a>, places: Range<usize>) -> Result<Option<Served<'a>>, Question> {
         for facts in side.rules.get(places).unwrap_or_default() {
             if self.reaches_now(facts)?
                 && let Some(value) = self.serves(facts.rule)?

@@ -94,7 +94,8 @@ pub(super) struct Space<'a> {
     /// The possible answers to each question.
     answers: Vec<Vec<u32>>,
     chosen: Vec<Option<u32>>,
-    visits_left: usize,
+    /// `None` where no end is set.
+    visits_left: Option<usize>,
 }
 
 impl<'a> Space<'a> {
@@ -140,10 +141,10 @@ impl<'a> Space<'a> {
         }
         let simple = states.iter().all(|state| state.setting.rules.len() <= 1);
         let visits_left = match (simple, groups.count()) {
-            (true, _) => usize::MAX,
+            (true, _) => None,
             // Exploring goes as deep as there are questions; two to the power of these would be too many anyway.
-            (false, MAX_GROUPS..) => 0,
-            (false, _) => MAX_VISITS,
+            (false, MAX_GROUPS..) => Some(0),
+            (false, _) => Some(MAX_VISITS),
         };
         let chosen = vec![None; answers.len()];
         Self { sides, standing, classes, differing, instant: Timestamp::from_seconds(0), answers, chosen, visits_left }
@@ -179,10 +180,11 @@ impl<'a> Space<'a> {
     /// Shows `visit` one context of every class. It answers `Err` with the question that it needs answered first. `false`
     /// where it broke off, or where there were too many.
     pub fn explore(&mut self, visit: &mut impl FnMut(&Self) -> Result<ControlFlow<()>, Question>) -> bool {
-        let Some(left) = self.visits_left.checked_sub(1) else {
-            return false;
-        };
-        self.visits_left = left;
+        match &mut self.visits_left {
+            None => {}
+            Some(0) => return false,
+            Some(left) => *left -= 1,
+        }
         let question = match visit(self) {
             Ok(flow) => return flow.is_continue(),
             Err(question) => question,
@@ -195,6 +197,26 @@ impl<'a> Space<'a> {
         self.chosen[question] = None;
         self.answers[question] = answers;
         seen_all
+    }
+
+    /// Sets how many places may be visited from now on, where an end is set at all.
+    pub fn allow(&mut self, visits: usize) {
+        let too_many = self.answers.len() >= condition(MAX_GROUPS);
+        self.visits_left = self.visits_left.map(|_| if too_many { 0 } else { visits });
+    }
+
+    /// How many places may still be visited.
+    pub fn visits_left(&self) -> usize {
+        self.visits_left.unwrap_or(usize::MAX)
+    }
+
+    /// Looks only at subjects of this class; answers what was looked at, to be restored.
+    pub fn only(&mut self, kind: SubjectKind, number: u32) -> Vec<u32> {
+        std::mem::replace(&mut self.answers[class(kind)], vec![number])
+    }
+
+    pub fn restore(&mut self, kind: SubjectKind, classes: Vec<u32>) {
+        self.answers[class(kind)] = classes;
     }
 
     /// The answer to a question; `Err` to have it asked.
@@ -240,7 +262,7 @@ impl<'a> Change<'a> {
     }
 
     /// The one subject of this kind that the change is about.
-    fn subject(&self, kind: SubjectKind) -> Option<&'a str> {
+    pub(super) fn subject(&self, kind: SubjectKind) -> Option<&'a str> {
         match self.edit {
             Edit::Override { level, subject, .. } if level == kind => Some(subject),
             Edit::Attributes { kind: edited, subject, .. } if edited == kind => Some(subject),

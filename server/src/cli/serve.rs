@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::client::DEFAULT_SERVER;
+use super::sample::program;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::server::Server;
@@ -12,18 +14,23 @@ use crate::server::Server;
 pub async fn run(config: &Config) -> Result<()> {
     log();
     let server = Server::open(config).await?;
+    // Before anybody is told that it listens: from then on a stop is an orderly one.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     println!("Flagbearer {} listens on http://{}", env!("CARGO_PKG_VERSION"), server.address);
     println!("  issuer  {}", server.public_url);
     if let Some(key) = &server.first_key {
         println!();
-        println!("This is a new installation. Your administrator key, shown this once:");
+        println!("This is a new installation. Your administrator key is shown this once: keep it. In another terminal,");
+        println!("this makes it known to the command line, and loads something to play with:");
         println!();
-        println!("  {}", key.expose());
-        println!();
-        println!("Next: export FLAGBEARER_API_KEY=… with it, then `flagbearer sample` loads flags to play with.");
+        println!("  export FLAGBEARER_API_KEY={}", key.expose());
+        let url = format!("http://{}", server.address);
+        if url != DEFAULT_SERVER {
+            println!("  export FLAGBEARER_SERVER={url}");
+        }
+        println!("  {} sample", program());
     }
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -2,7 +2,7 @@
 
 use flagbearer::document::{Node, list};
 use flagbearer::error::ErrorCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Answer, Call, Control};
 use crate::error::{Error, Kind, Result};
@@ -15,14 +15,10 @@ pub fn mint(environment: Option<&str>, id: &str) -> Result<Secret> {
 }
 
 fn answer(key: &ApiKey) -> Result<Value> {
-    Ok(json!({
-        "id": key.id,
-        "name": key.name,
-        "role": key.role.as_str(),
-        "environment": key.environment,
-        "created_at": to_value(&key.created_at)?,
-        "revision": key.revision,
-    }))
+    let mut document = key.document();
+    document["created_at"] = to_value(&key.created_at)?;
+    document["revision"] = key.revision.into();
+    Ok(document)
 }
 
 fn not_found(id: &str) -> Error {
@@ -77,15 +73,15 @@ impl Control {
         call.only(&[])?;
         call.may_administer()?;
         let mut write = self.store.write().await?;
-        let mut key = write.api_key(id).await?.ok_or_else(|| not_found(id))?;
-        call.check_match(key.revision)?;
+        let before = write.api_key(id).await?.ok_or_else(|| not_found(id))?;
+        call.check_match(before.revision)?;
+        let mut key = ApiKey { revision: write.revision, ..before.clone() };
         let mut members = Node::root(&call.body).members()?;
         if let Some(node) = members.present("name") {
             key.name = node.text(256)?;
         }
         members.finish()?;
-        write.rename_api_key(id, &key.name).await?;
-        key.revision = write.revision;
+        write.rename_api_key(&before, &key).await?;
         let answer = Answer::done(answer(&key)?).at(key.revision);
         self.finish(write, call, answer).await
     }
@@ -97,7 +93,7 @@ impl Control {
         let mut write = self.store.write().await?;
         let key = write.api_key(id).await?.ok_or_else(|| not_found(id))?;
         call.check_match(key.revision)?;
-        write.delete_api_key(id).await?;
+        write.delete_api_key(&key).await?;
         self.finish(write, call, Answer::gone()).await
     }
 }

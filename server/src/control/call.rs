@@ -16,13 +16,22 @@ pub struct Call {
     pub request_id: String,
     pub comment: Option<String>,
     /// The revision that the caller believes to be the last (`If-Match`).
-    pub if_match: Option<i64>,
+    pub if_match: Option<IfMatch>,
     pub once: Option<Once>,
     /// What the caller knowingly accepts (`?confirm=a,b`).
     pub confirm: BTreeSet<String>,
     pub query: BTreeMap<String, String>,
     /// `null` where there is none.
     pub body: Value,
+}
+
+/// What has to be there for a write to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMatch {
+    /// `*`: anything at all.
+    Any,
+    /// Just this.
+    Revision(i64),
 }
 
 /// What makes a retry recognisable.
@@ -78,15 +87,25 @@ impl Call {
         self.parameter("cursor").unwrap_or_default()
     }
 
-    /// Refuses a write over another revision than the caller saw.
-    pub fn check_match(&self, revision: i64) -> Result<()> {
-        match self.if_match {
-            Some(expected) if expected != revision => Err(Error::new(
-                Kind::Stale,
-                "REVISION_MISMATCH",
-                format!("this was changed since: it is at revision {revision}, you have {expected}; read it again"),
-            )),
-            _ => Ok(()),
+    /// Refuses a write over another revision than the caller saw. `None`: nothing is there (RFC 9110 §13.1.1).
+    pub fn check_match(&self, revision: impl Into<Option<i64>>) -> Result<()> {
+        let detail = match (self.if_match, revision.into()) {
+            (None, _) | (Some(IfMatch::Any), Some(_)) => return Ok(()),
+            (Some(IfMatch::Revision(expected)), Some(revision)) if expected == revision => return Ok(()),
+            (Some(IfMatch::Revision(expected)), Some(revision)) => {
+                format!("this was changed since: it is at revision {revision}, you have {expected}; read it again")
+            }
+            (Some(_), None) => "there is nothing here yet that could match; leave `If-Match` out to create it".to_owned(),
+        };
+        Err(Error::new(Kind::Stale, "REVISION_MISMATCH", detail))
+    }
+
+    /// Refuses a body where there is nothing to say: a caller who sends one expects it to do something.
+    pub fn no_body(&self) -> Result<()> {
+        match &self.body {
+            Value::Null => Ok(()),
+            Value::Object(members) if members.is_empty() => Ok(()),
+            _ => Err(Error::malformed("BODY_UNEXPECTED", "this call takes no body")),
         }
     }
 

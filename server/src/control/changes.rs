@@ -1,5 +1,7 @@
 //! The change log.
 
+use serde_json::Value;
+
 use super::{Answer, Call, Control};
 use crate::error::{Error, Result};
 use crate::store::ChangeFilter;
@@ -39,19 +41,32 @@ impl Control {
             until: call.time("until")?,
             before,
         };
-        let changes = connection.changes(&filter, limit).await?;
+        let mut changes = connection.changes(&filter, limit).await?;
+        changes.iter_mut().for_each(|change| restrict(call, change));
         Ok(Answer::page(changes, limit, |last| last["revision"].to_string()))
     }
 
     pub async fn change(&self, call: &Call, revision: &str) -> Result<Answer> {
         call.only(&[])?;
         let number = revision.parse().map_err(|_| Error::not_found("change", revision))?;
-        let change = self.store.read().await?.change(number).await?;
+        let mut change = self.store.read().await?.change(number).await?;
         if let Some(bound) = &call.actor.environment
             && !change["environments"].as_array().is_some_and(|names| names.iter().any(|name| name == bound.as_str()))
         {
             return Err(Error::not_found("change", revision));
         }
+        restrict(call, &mut change);
         Ok(Answer::done(change))
+    }
+}
+
+/// Leaves out of a change what is other environments' alone, where the key is bound to one.
+fn restrict(call: &Call, change: &mut Value) {
+    let Some(bound) = &call.actor.environment else { return };
+    if let Some(edits) = change["edits"].as_array_mut() {
+        edits.retain(|edit| edit["environment"].is_null() || edit["environment"] == bound.as_str());
+    }
+    if let Some(environments) = change["environments"].as_array_mut() {
+        environments.retain(|name| name == bound.as_str());
     }
 }

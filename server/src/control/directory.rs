@@ -213,9 +213,8 @@ impl Control {
         let mut write = self.store.write().await?;
         write.organization(organization).await?;
         write.user(user).await?;
-        if let Some(before) = write.find_membership(organization, user).await? {
-            call.check_match(before.revision)?;
-        }
+        let before = write.find_membership(organization, user).await?;
+        call.check_match(before.map(|before| before.revision))?;
         let stored = write.put_membership(organization, user, membership).await?;
         let revision = write.revision;
         let answer = Answer::done(Outcome::default().answer(revision, stored.answer())?).at(revision);

@@ -97,10 +97,10 @@ pub async fn of_setting(
     environment: &str,
     before: &Setting,
     after: &Setting,
+    segments: &[Segment],
 ) -> Result<Outcome> {
-    let segments = write.all_segments().await?;
     let standing = Standing::read(write, &stored.flag, environment).await?;
-    let state = |setting| State { flag: stored.living(), setting, segments: &segments };
+    let state = |setting| State { flag: stored.living(), setting, segments };
     Ok(standing.outcome(Change::between(state(before), state(after)), write))
 }
 
@@ -153,7 +153,11 @@ pub async fn of_override(
             continue;
         }
         let setting = write.setting(stored, &environment.name).await?.setting;
-        let standing = Standing::read(write, &stored.flag, &environment.name).await?;
+        let mut standing = Standing::read(write, &stored.flag, &environment.name).await?;
+        if let Level::Organization { organization, .. } = level {
+            // Whoever is no member cannot be held out of what the organization gets.
+            standing.candidates = write.overrides_of_members(&stored.flag, organization, CANDIDATES).await?;
+        }
         let state = State { flag: stored.living(), setting: &setting, segments: &segments };
         outcome.merge(standing.outcome(Change::of_override(state, kind, level.subject(), before, after), write));
     }

@@ -46,6 +46,12 @@ impl Control {
         if write.environments().await?.iter().any(|environment| environment.name == name) {
             return Err(Error::conflict("ENVIRONMENT_EXISTS", format!("there is an environment `{name}` already")));
         }
+        if write.environment_was(&name).await? {
+            let detail = format!(
+                "an environment `{name}` was deleted; its issuer's URL is still known to tokens: choose another name"
+            );
+            return Err(Error::conflict("ENVIRONMENT_NAME_USED", detail));
+        }
         let environment = write.insert_environment(&name, false, protected).await?;
         issuer::create_keys(&mut write, &self.key, &name).await?;
         let revision = write.revision;
@@ -56,12 +62,14 @@ impl Control {
     pub async fn environments(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
         let environments = self.store.read().await?.environments().await?;
-        let data = environments.iter().map(|found| self.environment_answer(found)).collect::<Result<Vec<_>>>()?;
+        let own = environments.iter().filter(|found| call.may_read(&found.name).is_ok());
+        let data = own.map(|found| self.environment_answer(found)).collect::<Result<Vec<_>>>()?;
         Ok(Answer::done(json!({ "data": data, "next_cursor": null })))
     }
 
     pub async fn environment(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
+        call.may_read(name)?;
         let environment = self.store.read().await?.environment(name).await?;
         Ok(Answer::done(self.environment_answer(&environment)?).at(environment.document_revision))
     }

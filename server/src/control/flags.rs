@@ -81,6 +81,7 @@ impl Control {
     /// Archives a flag, which takes it out of tokens and keeps everything it has, or restores it.
     pub async fn archive_flag(&self, call: &Call, key: &str, archive: bool) -> Result<Answer> {
         call.only(&[])?;
+        call.no_body()?;
         let mut write = self.store.write().await?;
         call.may_change_shared(&write.environments().await?)?;
         let before = write.flag(key).await?;

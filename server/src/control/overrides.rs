@@ -52,7 +52,7 @@ impl Control {
         };
         let after = Override::parse(&call.body, &stored.flag, kind)?;
         let before = write.override_at(&stored.flag, level).await?;
-        check_match(call, before.as_ref().map(|before| before.revision))?;
+        call.check_match(before.as_ref().map(|before| before.revision))?;
         let standing = before.as_ref().map(|before| &before.document);
         let outcome = effects::of_override(&mut write, &stored, level, standing, Some(&after)).await?;
         let written = write.put_override(&stored.flag, level, &after).await?;
@@ -70,7 +70,7 @@ impl Control {
             let detail = format!("`{key}` has no override for {} `{}` there", level.name(), level.subject());
             Error::new(crate::error::Kind::NotFound, "OVERRIDE_NOT_FOUND", detail)
         })?;
-        check_match(call, Some(before.revision))?;
+        call.check_match(before.revision)?;
         let outcome = effects::of_override(&mut write, &stored, level, Some(&before.document), None).await?;
         write.delete_override(&stored.flag, &before).await?;
         let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
@@ -79,7 +79,13 @@ impl Control {
 
     pub async fn overrides(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&["environment", "level", "cursor", "limit"])?;
-        let (environment, level) = scope(call)?;
+        let (mut environment, mut level) = scope(call)?;
+        // A bound key sees what holds in its environment: all users' overrides, and its own organizations'.
+        if let (None, Some(bound)) = (environment, &call.actor.environment)
+            && level != Some("user")
+        {
+            (environment, level) = (Some(bound.as_str()), Some("organization"));
+        }
         let limit = call.limit()?;
         let mut after = call.cursor().splitn(3, '/');
         let after = [after.next(), after.next(), after.next()].map(Option::unwrap_or_default);
@@ -132,12 +138,4 @@ fn scope(call: &Call) -> Result<(Option<&str>, Option<&str>)> {
         call.may_read(environment)?;
     }
     Ok((environment, level))
-}
-
-fn check_match(call: &Call, revision: Option<i64>) -> Result<()> {
-    match (call.if_match, revision) {
-        (Some(_), None) => call.check_match(0),
-        (_, Some(revision)) => call.check_match(revision),
-        (None, None) => Ok(()),
-    }
 }

@@ -50,6 +50,7 @@ impl Control {
 
     /// Lists one user or organization.
     pub async fn add_to_segment(&self, call: &Call, key: &str, kind: SubjectKind, id: &str) -> Result<Answer> {
+        call.no_body()?;
         let id = SubjectId::parse(id)?;
         self.change_segment(call, key, |segment| Ok(segment.with(kind, id))).await
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Call, Control, effects};
 use crate::error::{Error, Result};
-use crate::store::{StoredFlag, StoredSetting, Write, to_value};
+use crate::store::{StoredFlag, StoredSetting, to_value};
 
 fn answer(stored: &StoredFlag, setting: &StoredSetting) -> Result<Value> {
     let mut document = to_value(&setting.setting)?;
@@ -52,6 +52,7 @@ impl Control {
             targeting.apply(before, call.confirmed("replace-rules")).map_err(has_rules("replace-rules"))
         })
         .await
+        .map_err(said_of_targeting)
     }
 
     /// Adds one user or organization to the one rule.
@@ -63,6 +64,7 @@ impl Control {
         kind: SubjectKind,
         id: &str,
     ) -> Result<Answer> {
+        call.no_body()?;
         let id = SubjectId::parse(id)?;
         self.change_setting(call, key, environment, |stored, before| {
             before.with_target(&stored.flag, kind, id).map_err(has_rules(""))
@@ -99,8 +101,9 @@ impl Control {
         let before = write.setting(&stored, environment).await?;
         call.check_match(before.revision)?;
         let after = change(&stored, &before.setting)?;
-        known_segments(&mut write, &after).await?;
-        let outcome = effects::of_setting(&mut write, &stored, environment, &before.setting, &after).await?;
+        let segments = write.all_segments().await?;
+        after.check_segments(|key| segments.iter().any(|segment| segment.key == *key))?;
+        let outcome = effects::of_setting(&mut write, &stored, environment, &before.setting, &after, &segments).await?;
         write.put_setting(&stored.flag, environment, &before.setting, &after).await?;
         let revision = write.revision;
         let body = json!({ "setting": to_value(&after)? });
@@ -123,15 +126,12 @@ fn has_rules(confirmation: &'static str) -> impl Fn(CoreError) -> Error {
     }
 }
 
-/// A rule may name users and organizations that are not known yet, but no segment that is not there.
-async fn known_segments(write: &mut Write, setting: &Setting) -> Result<()> {
-    for (index, rule) in setting.rules.iter().enumerate() {
-        for (place, key) in rule.audience.segments().iter().enumerate() {
-            if write.find_segment(key.as_str()).await?.is_none() {
-                let pointer = format!("/rules/{index}/audience/segments/{place}");
-                return Err(CoreError::at(ErrorCode::SegmentUnknown, pointer, format!("there is no segment `{key}`")).into());
-            }
+/// What is wrong with the one rule is wrong with the short form that was sent.
+fn said_of_targeting(mut error: Error) -> Error {
+    for place in &mut error.errors {
+        if let Some(pointer) = place.pointer.strip_prefix("/rules/0/audience") {
+            place.pointer = pointer.to_owned();
         }
     }
-    Ok(())
+    error
 }

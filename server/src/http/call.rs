@@ -13,7 +13,7 @@ use axum::{Extension, Json};
 use serde_json::Value;
 
 use super::{App, request_id};
-use crate::control::{Answer, Call, Once, Success};
+use crate::control::{Answer, Call, IfMatch, Once, Success};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{Secret, hash};
 
@@ -74,6 +74,9 @@ async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
         query,
         body,
     };
+    if parts.method == Method::DELETE {
+        call.no_body()?;
+    }
     let mut request = Request::from_parts(parts, axum::body::Body::empty());
     request.extensions_mut().insert(call);
     let Some(once) = once else { return Ok(next.run(request).await) };
@@ -151,15 +154,15 @@ fn comment(headers: &HeaderMap) -> Result<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
-fn if_match(headers: &HeaderMap) -> Result<Option<i64>> {
+fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
     if text == "*" {
-        return Ok(None);
+        return Ok(Some(IfMatch::Any));
     }
     let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
     number
-        .map(Some)
+        .map(|revision| Some(IfMatch::Revision(revision)))
         .ok_or_else(|| Error::malformed("HEADER_INVALID", "`If-Match` is an `ETag` as it was answered, like `\"42\"`"))
 }
 

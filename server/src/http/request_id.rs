@@ -1,7 +1,7 @@
 //! Every answer says which request it was (`X-Request-Id`); the log and the change log say it too. The caller may choose
 //! the id, so that its own log agrees with ours.
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -23,7 +23,9 @@ pub fn current() -> String {
 /// Gives the request an id, and a span of the log that carries it.
 pub async fn layer(request: Request, next: Next) -> Response {
     let id = chosen(&request).unwrap_or_else(|| random_alphanumeric(22).unwrap_or_default());
-    let span = tracing::info_span!("request", id = %id, method = %request.method(), path = %request.uri().path());
+    // The route, not the path: what stands in a path may be an address, or a secret that was pasted in the wrong place.
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    let span = tracing::info_span!("request", id = %id, method = %request.method(), route);
     let header = HeaderValue::from_str(&id);
     let answer = async move {
         let response = next.run(request).await;

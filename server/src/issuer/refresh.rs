@@ -63,11 +63,11 @@ impl Issuer {
         if grant.organization.is_some_and(|organization| organization.contains('\0')) {
             return Err(Refused::NotAMember);
         }
-        // A client is judged even where its token is garbage, so that the answer does not tell which of the two is wrong.
-        let token = refresh_token::parse(&self.key, self.epoch, grant.refresh_token);
+        // Garbage is refused here, whoever sends it: it costs no look into the database and tells nothing of the client.
+        let token = refresh_token::parse(&self.key, self.epoch, grant.refresh_token).ok_or(Refused::Grant)?;
         let rotation = Rotation {
-            session: token.as_ref().map(|token| token.session.to_owned()).unwrap_or_default(),
-            generation: token.as_ref().map_or(0, |token| token.generation),
+            session: token.session.to_owned(),
+            generation: token.generation,
             client_id: grant.client_id.to_owned(),
             secret_hash: grant.client_secret.map(Secret::hash),
             environment: grant.environment.to_owned(),

@@ -1,9 +1,10 @@
 //! API keys: looked up by their hash, never stored.
 
 use flagbearer::timestamp::Timestamp;
+use serde_json::{Value, json};
 
-use super::Write;
 use super::engine::{Connection, Row, params};
+use super::{Edit, Entity, Write};
 use crate::error::{Error, Result};
 
 /// What a key may do.
@@ -45,6 +46,13 @@ pub struct ApiKey {
     pub environment: Option<String>,
     pub created_at: Timestamp,
     pub revision: i64,
+}
+
+impl ApiKey {
+    /// What is known of a key without knowing it.
+    pub fn document(&self) -> Value {
+        json!({ "id": self.id, "name": self.name, "role": self.role.as_str(), "environment": self.environment })
+    }
 }
 
 macro_rules! columns {
@@ -103,17 +111,28 @@ impl Write {
             key.revision,
         ];
         self.execute(sql, parameters).await?;
+        self.record(edit(None, Some(key), key));
         Ok(())
     }
 
-    pub async fn rename_api_key(&mut self, id: &str, name: &str) -> Result<()> {
+    pub async fn rename_api_key(&mut self, before: &ApiKey, after: &ApiKey) -> Result<()> {
         let sql = "UPDATE api_keys SET name = $2, revision = $3 WHERE id = $1";
-        self.execute(sql, params![id, name, self.revision]).await?;
+        self.execute(sql, params![after.id.as_str(), after.name.as_str(), after.revision]).await?;
+        self.record(edit(Some(before), Some(after), after));
         Ok(())
     }
 
-    pub async fn delete_api_key(&mut self, id: &str) -> Result<()> {
-        self.execute("DELETE FROM api_keys WHERE id = $1", params![id]).await?;
+    pub async fn delete_api_key(&mut self, key: &ApiKey) -> Result<()> {
+        self.execute("DELETE FROM api_keys WHERE id = $1", params![key.id.as_str()]).await?;
+        self.record(edit(Some(key), None, key));
         Ok(())
+    }
+}
+
+fn edit(before: Option<&ApiKey>, after: Option<&ApiKey>, place: &ApiKey) -> Edit {
+    let edit = Edit::new(Entity::ApiKey, &place.id, before.map(ApiKey::document), after.map(ApiKey::document));
+    match &place.environment {
+        Some(environment) => edit.environment(environment),
+        None => edit,
     }
 }

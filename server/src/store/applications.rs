@@ -39,6 +39,13 @@ pub struct StoredApplication {
 
 const DAY: i64 = 86_400;
 
+/// What holds where nothing is set; `null` in a patch goes back to it.
+const ALGORITHM: Algorithm = Algorithm::EdDsa;
+const ACCESS_TOKEN_TTL: i64 = 300;
+const IDLE_TTL: i64 = 30 * DAY;
+const ABSOLUTE_TTL: i64 = 365 * DAY;
+const GRACE: i64 = 30;
+
 impl Application {
     /// Reads the document that creates an application.
     pub fn create(document: &Value, client_id: &str) -> Result<Self> {
@@ -52,11 +59,11 @@ impl Application {
             environment,
             public,
             audience: None,
-            algorithm: Algorithm::EdDsa,
-            access_token_ttl: 300,
-            idle_ttl: 30 * DAY,
-            absolute_ttl: 365 * DAY,
-            grace: 30,
+            algorithm: ALGORITHM,
+            access_token_ttl: ACCESS_TOKEN_TTL,
+            idle_ttl: IDLE_TTL,
+            absolute_ttl: ABSOLUTE_TTL,
+            grace: GRACE,
         };
         application.edit(&mut members)?;
         members.finish()?;
@@ -96,21 +103,21 @@ impl Application {
         if let Some(node) = members.present("audience") {
             self.audience = if node.is_null() { None } else { Some(node.text(512)?) };
         }
-        if let Some(node) = members.optional("algorithm") {
-            let name = node.string()?;
+        if let Some(node) = members.present("algorithm") {
+            let name = if node.is_null() { ALGORITHM.as_str() } else { node.string()? };
             self.algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
                 let names = Algorithm::ALL.map(Algorithm::as_str);
                 node.error(ErrorCode::ValueInvalid, format!("`{name}` is not an algorithm; choose from {}", list(&names)))
             })?;
         }
-        for (name, field, range) in [
-            ("access_token_ttl", &mut self.access_token_ttl, 60..=DAY),
-            ("idle_ttl", &mut self.idle_ttl, 60..=3650 * DAY),
-            ("absolute_ttl", &mut self.absolute_ttl, 60..=3650 * DAY),
-            ("grace", &mut self.grace, 0..=60),
+        for (name, field, standard, range) in [
+            ("access_token_ttl", &mut self.access_token_ttl, ACCESS_TOKEN_TTL, 60..=DAY),
+            ("idle_ttl", &mut self.idle_ttl, IDLE_TTL, 60..=3650 * DAY),
+            ("absolute_ttl", &mut self.absolute_ttl, ABSOLUTE_TTL, 60..=3650 * DAY),
+            ("grace", &mut self.grace, GRACE, 0..=60),
         ] {
-            if let Some(node) = members.optional(name) {
-                let seconds = node.integer()?;
+            if let Some(node) = members.present(name) {
+                let seconds = if node.is_null() { standard } else { node.integer()? };
                 if !range.contains(&seconds) {
                     let detail = format!("`{name}` is a number of seconds from {} to {}", range.start(), range.end());
                     return Err(node.error(ErrorCode::ValueOutOfRange, detail).into());

@@ -4,6 +4,7 @@ use flagbearer::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, params};
+use super::flags::stored;
 use super::{Edit, Entity, Write};
 use crate::error::{Error, Result};
 
@@ -95,19 +96,31 @@ impl Write {
         Ok(())
     }
 
-    /// Removes an environment with all that it alone holds: settings, organization overrides, signing keys, API keys.
+    /// Whether an environment of this name was ever there. Its name stays taken: tokens and readers know it by its URL.
+    pub async fn environment_was(&mut self, name: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM edits WHERE entity = 'environment' AND id = $1 LIMIT 1";
+        Ok(!self.rows(sql, params![name]).await?.is_empty())
+    }
+
+    /// Removes an environment with all that it alone holds: settings and organization overrides, each noted in the log,
+    /// signing keys and API keys.
     pub async fn delete_environment(&mut self, environment: &Environment) -> Result<()> {
+        let name = environment.name.as_str();
+        let sql = "DELETE FROM settings WHERE environment = $1 RETURNING flag, document";
+        for row in self.rows(sql, params![name]).await? {
+            let flag = row.text(0)?;
+            let edit = Edit::new(Entity::Setting, &flag, Some(stored(&row.text(1)?)?), None);
+            self.record(edit.environment(name).flag(&flag));
+        }
+        self.drop_overrides_of_environment(name).await?;
         for sql in [
-            "DELETE FROM settings WHERE environment = $1",
-            "DELETE FROM overrides WHERE environment = $1",
             "DELETE FROM signing_keys WHERE environment = $1",
             "DELETE FROM api_keys WHERE environment = $1",
             "DELETE FROM environments WHERE name = $1",
         ] {
-            self.execute(sql, params![environment.name.as_str()]).await?;
+            self.execute(sql, params![name]).await?;
         }
-        let edit = Edit::new(Entity::Environment, &environment.name, Some(environment.document()), None);
-        self.record(edit.environment(&environment.name));
+        self.record(Edit::new(Entity::Environment, name, Some(environment.document()), None).environment(name));
         Ok(())
     }
 }

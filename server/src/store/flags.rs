@@ -44,7 +44,7 @@ pub struct StoredSetting {
 /// Which flags are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct FlagFilter {
-    /// Part of the key or the name, without regard to case.
+    /// Part of the key or the name, without regard to the case of ASCII letters: that is what both engines know.
     pub query: Option<String>,
     pub tag: Option<String>,
     pub kind: Option<String>,
@@ -96,7 +96,7 @@ impl Connection {
                 columns!(),
                 "WHERE key > $1 AND (archived_at IS NOT NULL) = ($2 = 1) \
                  AND (CAST($3 AS TEXT) IS NULL OR strpos(lower(key), $3) > 0 \
-                      OR strpos(lower(document::jsonb ->> 'name'), $3) > 0) \
+                      OR strpos(lower((document::jsonb ->> 'name') COLLATE \"C\"), $3) > 0) \
                  AND (CAST($4 AS TEXT) IS NULL OR document::jsonb -> 'tags' ? $4) \
                  AND (CAST($5 AS TEXT) IS NULL OR document::jsonb ->> 'kind' = $5) ORDER BY key LIMIT $6"
             ),
@@ -104,7 +104,7 @@ impl Connection {
         let parameters: [Parameter; 6] = [
             cursor.into(),
             filter.archived.into(),
-            filter.query.as_deref().map(str::to_lowercase).into(),
+            filter.query.as_deref().map(str::to_ascii_lowercase).into(),
             filter.tag.clone().into(),
             filter.kind.clone().into(),
             limit.into(),

@@ -123,6 +123,22 @@ impl Connection {
         self.rows(sql, parameters).await?.iter().map(|row| read(row, flag)).collect()
     }
 
+    /// The overrides that a flag has for members of an organization, in order of user.
+    pub async fn overrides_of_members(
+        &mut self,
+        flag: &Flag,
+        organization: &str,
+        limit: i64,
+    ) -> Result<Vec<StoredOverride>> {
+        let sql = concat!(
+            columns!(),
+            "WHERE flag = $1 AND level = 'user' AND environment = '' AND EXISTS \
+             (SELECT 1 FROM memberships m WHERE m.organization = $2 AND m.user_id = overrides.subject) \
+             ORDER BY subject LIMIT $3"
+        );
+        self.rows(sql, params![&*flag.id, organization, limit]).await?.iter().map(|row| read(row, flag)).collect()
+    }
+
     /// The flags (by key) that a user's or an organization's overrides are of, each with its environment.
     pub async fn overridden(&mut self, level: &str, subject: &str) -> Result<Vec<(String, String)>> {
         let sql = "SELECT f.key, o.environment FROM overrides o JOIN flags f ON f.id = o.flag \
@@ -198,15 +214,27 @@ impl Write {
     /// Removes every override of a user or an organization that is being deleted.
     pub(super) async fn drop_overrides_of_subject(&mut self, level: &str, subject: &str) -> Result<()> {
         let sql = "DELETE FROM overrides WHERE level = $1 AND subject = $2 \
-                   RETURNING flag, environment, value, note, expires_at";
-        for row in self.rows(sql, params![level, subject]).await? {
-            let flag = row.text(0)?;
-            let environment = row.text(1)?;
+                   RETURNING level, subject, environment, flag, value, note, expires_at";
+        let rows = self.rows(sql, params![level, subject]).await?;
+        self.record_dropped(&rows)
+    }
+
+    /// Removes every organization's override in an environment that is being deleted.
+    pub(super) async fn drop_overrides_of_environment(&mut self, environment: &str) -> Result<()> {
+        let sql = "DELETE FROM overrides WHERE level = 'organization' AND environment = $1 \
+                   RETURNING level, subject, environment, flag, value, note, expires_at";
+        let rows = self.rows(sql, params![environment]).await?;
+        self.record_dropped(&rows)
+    }
+
+    fn record_dropped(&mut self, rows: &[Row]) -> Result<()> {
+        for row in rows {
+            let (level, subject, environment, flag) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
             let before = json!({
-                "value": stored(&row.text(2)?)?, "note": row.maybe_text(3)?, "expires_at": row.maybe_time(4)?,
+                "value": stored(&row.text(4)?)?, "note": row.maybe_text(5)?, "expires_at": row.maybe_time(6)?,
             });
             let edit = Edit::new(Entity::Override, &flag, Some(before), None).flag(&flag);
-            self.record(placed(edit, Level::of(level, subject, &environment)));
+            self.record(placed(edit, Level::of(&level, &subject, &environment)));
         }
         Ok(())
     }

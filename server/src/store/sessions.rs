@@ -4,7 +4,7 @@ use flagbearer::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use super::applications::Application;
-use super::engine::{Connection, Row, params};
+use super::engine::{Connection, Row, Sql, params};
 use super::snapshot::Snapshot;
 use super::{Memo, Store};
 use crate::error::{Error, Kind, Result};
@@ -151,6 +151,15 @@ impl Store {
             connection.ensure_member(start.user, start.organization, start.now).await?;
         }
         connection.hold_member(start.user, start.organization).await?;
+        let sql = Sql::either(
+            "SELECT 1 FROM applications WHERE client_id = $1",
+            "SELECT 1 FROM applications WHERE client_id = $1 FOR KEY SHARE",
+        );
+        // It was there when the caller read it, and may have been deleted since.
+        let client_id = start.application.client_id.as_str();
+        if connection.row(sql, params![client_id]).await?.is_none() {
+            return Err(Error::not_found("application", client_id));
+        }
         let session = start.session();
         let sql = "INSERT INTO sessions (id, environment, application, user_id, organization, generation, auth_time, \
                    expires_at, absolute_expires_at) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8)";

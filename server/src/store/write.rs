@@ -36,6 +36,7 @@ pub enum Entity {
     Membership,
     Environment,
     Application,
+    ApiKey,
 }
 
 impl Entity {
@@ -50,7 +51,13 @@ impl Entity {
             Self::Membership => "membership",
             Self::Environment => "environment",
             Self::Application => "application",
+            Self::ApiKey => "api_key",
         }
+    }
+
+    /// Whether an evaluation or a claim can depend on it. A key is logged, but no token changes with it.
+    fn in_tokens(self) -> bool {
+        self != Self::ApiKey
     }
 
     /// Whether a compiled ruleset holds it, so that caches must load again.
@@ -191,18 +198,16 @@ impl Write {
 
     /// Moves the two numbers of every environment that the change touches.
     async fn mark_environments(&mut self) -> Result<()> {
-        let everywhere = self.edits.iter().any(|edit| edit.environment.is_none());
-        let ruleset_everywhere = self.edits.iter().any(|edit| edit.environment.is_none() && edit.entity.in_ruleset());
+        let edits = || self.edits.iter().filter(|edit| edit.entity.in_tokens());
+        let everywhere = edits().any(|edit| edit.environment.is_none());
+        let ruleset_everywhere = edits().any(|edit| edit.environment.is_none() && edit.entity.in_ruleset());
+        let named: BTreeSet<(String, bool)> =
+            edits().filter_map(|edit| edit.environment.clone().map(|name| (name, edit.entity.in_ruleset()))).collect();
         if everywhere {
             let sql = "UPDATE environments SET revision = $1, \
                        ruleset_revision = CASE WHEN $2 = 1 THEN $1 ELSE ruleset_revision END";
             self.connection.execute(sql, params![self.revision, ruleset_everywhere]).await?;
         }
-        let named: BTreeSet<(&str, bool)> = self
-            .edits
-            .iter()
-            .filter_map(|edit| edit.environment.as_deref().map(|name| (name, edit.entity.in_ruleset())))
-            .collect();
         for (name, ruleset) in named {
             let sql = "UPDATE environments SET revision = $1, \
                        ruleset_revision = CASE WHEN $2 = 1 THEN $1 ELSE ruleset_revision END WHERE name = $3";

@@ -1,0 +1,132 @@
+//! `flagbearer applications`.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::Run;
+use super::client::{Client, Page, Request, Write};
+use super::failure::Failure;
+use super::fields::{body, not_empty};
+use super::show::{print, text, words};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List applications.
+    List {
+        /// Only those of this environment.
+        #[arg(long, short, value_name = "NAME")]
+        environment: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show an application.
+    Show {
+        /// Its client id.
+        client_id: String,
+    },
+    /// Create an application. Its secret, if it has one, is shown this once.
+    Create {
+        /// A name for people.
+        name: String,
+        /// Where its users are; cannot be changed later.
+        #[arg(long, short, value_name = "NAME")]
+        environment: String,
+        /// It runs in a browser or on a phone, and so can keep no secret.
+        #[arg(long)]
+        public: bool,
+        #[command(flatten)]
+        fields: Fields,
+        #[command(flatten)]
+        write: Write,
+    },
+    /// Change an application.
+    Edit {
+        /// Its client id.
+        client_id: String,
+        /// A name for people.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        fields: Fields,
+        /// Take something away: audience.
+        #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+        unset: Vec<String>,
+        #[command(flatten)]
+        write: Write,
+    },
+    /// Delete an application; its sessions end.
+    Delete {
+        /// Its client id.
+        client_id: String,
+        #[command(flatten)]
+        write: Write,
+    },
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Fields {
+    /// Whom its tokens are for: the `aud` that backends insist on. [default: the client id]
+    #[arg(long)]
+    audience: Option<String>,
+    /// How its tokens are signed: EdDSA, ES256 or RS256. [default: EdDSA]
+    #[arg(long)]
+    algorithm: Option<String>,
+    /// How long an access token lives. A change of a flag reaches everybody within this time. [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    access_token_ttl: Option<i64>,
+    /// After how long without a refresh a session ends. [default: 30 days]
+    #[arg(long, value_name = "SECONDS")]
+    idle_ttl: Option<i64>,
+    /// After how long a session ends in any case. [default: 365 days]
+    #[arg(long, value_name = "SECONDS")]
+    absolute_ttl: Option<i64>,
+    /// For how long a used refresh token may be sent again by a client that missed the answer. [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    grace: Option<i64>,
+}
+
+impl Run for Command {
+    async fn run(self, client: &Client) -> Result<(), Failure> {
+        match self {
+            Self::List { environment, page } => {
+                let columns = [
+                    text("CLIENT ID", "/client_id"),
+                    text("NAME", "/name"),
+                    text("ENVIRONMENT", "/environment"),
+                    text("PUBLIC", "/public"),
+                    text("AUDIENCE", "/audience"),
+                ];
+                let request = Request::get(["applications"]).query("environment", environment.as_deref());
+                client.list(request.page(&page), &columns).await
+            }
+            Self::Show { client_id } => client.show(Request::get(["applications", &client_id])).await,
+            Self::Create { name, environment, public, fields, write } => {
+                let mut body = body(&fields, &[])?;
+                (body["name"], body["environment"]) = (name.as_str().into(), environment.as_str().into());
+                body["public"] = public.into();
+                let request = Request::post(["applications"]).body(body).write(&write);
+                let answer = client.change(request, &format!("Created the application {name} in {environment}")).await?;
+                if !client.json {
+                    print(&format!("  client id      {}\n", words(&answer["client_id"])));
+                    if answer["client_secret"].is_string() {
+                        print(&format!("  client secret  {}  (shown this once)\n", words(&answer["client_secret"])));
+                    }
+                }
+                Ok(())
+            }
+            Self::Edit { client_id, name, fields, unset, write } => {
+                let mut body = body(&fields, &unset)?;
+                if let Some(name) = name {
+                    body["name"] = name.into();
+                }
+                not_empty(&body)?;
+                let request = Request::patch(["applications", &client_id]).body(body).write(&write);
+                client.change(request, &format!("Changed the application {client_id}")).await.map(drop)
+            }
+            Self::Delete { client_id, write } => {
+                let request = Request::delete(["applications", &client_id]).write(&write);
+                client.change(request, &format!("Deleted the application {client_id}")).await.map(drop)
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `/v1/changes`: who changed what, when, and from what to what.
+
+use flagbearer_tests::{TestServer, on_both_engines};
+use serde_json::{Value, json};
+
+fn revisions(list: &Value) -> Vec<i64> {
+    list["data"].as_array().expect("data").iter().map(|change| change["revision"].as_i64().expect("a revision")).collect()
+}
+
+fn revision(answer: &Value) -> i64 {
+    answer["revision"].as_i64().expect("a revision")
+}
+
+on_both_engines! {
+    async fn a_change_holds_the_documents_before_and_after(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let flag = admin.flag("f", "boolean", json!(false)).await;
+        server.clock.advance(90);
+        let path = "/v1/flags/f/environments/staging";
+        let first = admin.put(path, json!({ "enabled": true, "value": true })).await.ok();
+        let second = admin.put(path, json!({ "enabled": false })).await.ok();
+        let change = admin.get(&format!("/v1/changes/{}", second["revision"])).await.ok();
+        assert_eq!(change["at"], "2027-01-15T08:01:30Z");
+        assert_eq!(change["environments"], json!(["staging"]));
+        assert_eq!(change["actor"]["type"], "api_key");
+        assert_eq!(change["edits"], json!([{
+            "entity": "setting", "id": flag["id"], "environment": "staging", "flag": flag["id"], "organization": null, "user": null,
+            "before": first["setting"], "after": second["setting"],
+        }]));
+        let created = admin.get(&format!("/v1/changes/{}", flag["revision"])).await.ok();
+        assert_eq!(created["environments"], json!(["production", "staging"]));
+        assert_eq!((&created["edits"][0]["before"], &created["edits"][0]["after"]["key"]), (&Value::Null, &json!("f")));
+
+        admin.put("/v1/flags/f/users/alice", json!({ "value": true })).await.ok();
+        let deleted = admin.delete("/v1/flags/f?confirm=f").await.ok();
+        let deleted = admin.get(&format!("/v1/changes/{}", deleted["revision"])).await.ok();
+        let entities: Vec<_> = deleted["edits"].as_array().expect("edits").iter().map(|edit| edit["entity"].clone()).collect();
+        assert_eq!(entities, ["override", "setting", "flag"], "what goes with a flag is in the log too");
+        assert!(deleted["edits"].as_array().expect("edits").iter().all(|edit| edit["after"].is_null()));
+    }
+
+    async fn every_write_takes_the_next_revision_even_where_it_changes_nothing(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let created = revision(&admin.flag("f", "boolean", json!(false)).await);
+        let path = "/v1/flags/f/environments/production";
+        for step in 1..=3 {
+            let same = admin.put(path, json!({ "enabled": true })).await.ok();
+            assert_eq!((revision(&same), &same["effect"]), (created + step, &json!("unchanged")));
+        }
+        admin.put(path, json!({ "enabled": "yes" })).await.refused(400, "MEMBER_MISTYPED");
+        let next = admin.put(path, json!({ "enabled": false })).await.ok();
+        assert_eq!(revision(&next), created + 4, "a refused write takes none");
+        assert_eq!(admin.revision("production").await, created + 4);
+        assert_eq!(admin.revision("staging").await, created);
+    }
+
+    async fn the_log_is_filtered_and_goes_on_from_its_cursor(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let f = revision(&admin.flag("f", "boolean", json!(false)).await);
+        let g = revision(&admin.flag("g", "boolean", json!(false)).await);
+        server.clock.advance(60);
+        let other = admin.post("/v1/api-keys", json!({ "name": "ci", "role": "editor" })).await.ok();
+        let editor = server.api(other["key"].as_str().expect("a key"));
+        let put = async |path: &str, body: Value| revision(&editor.put(path, body).await.ok());
+        let staging = put("/v1/flags/f/environments/staging", json!({ "enabled": false })).await;
+        let user = put("/v1/flags/g/users/alice", json!({ "value": true })).await;
+        server.clock.advance(60);
+        let organization = put("/v1/flags/f/organizations/org_a?environment=production", json!({ "value": true })).await;
+
+        let listed = async |filter: &str| revisions(&admin.get(&format!("/v1/changes?limit=200&{filter}")).await.ok());
+        assert_eq!(listed("flag=f").await, [organization, staging, f], "the newest first");
+        assert_eq!(listed("flag=g").await, [user, g]);
+        assert_eq!(listed("user=alice").await, [user]);
+        assert_eq!(listed("organization=org_a").await, [organization]);
+        assert_eq!(listed("flag=f&environment=staging").await, [staging, f]);
+        assert_eq!(listed(&format!("actor={}", other["id"].as_str().expect("an id"))).await, [organization, user, staging]);
+        assert_eq!(listed("actor=nobody").await, Vec::<i64>::new());
+        assert_eq!(listed("since=2027-01-15T08:02:00Z").await, [organization]);
+        assert_eq!(listed("flag=g&since=2027-01-15T08:01:00Z&until=2027-01-15T08:02:00Z").await, [user]);
+        assert_eq!(listed("flag=g&until=2027-01-15T08:01:00Z").await, [g], "until is exclusive");
+        admin.get("/v1/changes?since=yesterday").await.refused(422, "TIME_INVALID");
+
+        let everything = listed("").await;
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = admin.get(&format!("/v1/changes?limit=2{cursor}")).await.ok();
+            found.extend(revisions(&page));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(found, everything);
+        assert!(found.windows(2).all(|pair| pair[0] > pair[1]));
+    }
+}

@@ -1,0 +1,462 @@
+//! The command line as its users see it: the binary, run against a server.
+
+use std::process::{Output, Stdio};
+
+use flagbearer_tests::{ADMIN_KEY, Engine, TestServer, binary, on_both_engines};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// What a run printed, and whether it went well.
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("UTF-8"),
+            error: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// What a run printed that has to go well, and silently so on standard error.
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.error.as_str()), (Some(0), ""), "{}", self.out);
+        self.out
+    }
+
+    /// What a run said that has to fail with this code: one line, and the places below.
+    #[track_caller]
+    fn refused(self, code: &str) -> String {
+        assert_eq!(self.code, Some(1), "{}{}", self.out, self.error);
+        let first = self.error.lines().next().unwrap_or_default();
+        assert!(first.starts_with("flagbearer: ") && first.ends_with(&format!(" ({code})")), "{}", self.error);
+        self.error
+    }
+}
+
+/// A server, and the command line set up for it.
+struct Cli {
+    server: TestServer,
+}
+
+impl Cli {
+    async fn start(engine: Engine) -> Self {
+        Self { server: TestServer::start(engine).await }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(binary());
+        command.env("FLAGBEARER_SERVER", &self.server.url).env("FLAGBEARER_API_KEY", ADMIN_KEY);
+        command.args(words(line));
+        command
+    }
+
+    /// Runs a command, written as in a shell; single quotes group words.
+    async fn run(&self, line: &str) -> Ran {
+        Ran::of(self.command(line).output().await.expect("the binary runs"))
+    }
+
+    async fn json(&self, line: &str) -> Value {
+        let out = self.run(&format!("{line} --json")).await.ok();
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{line}: {error}: {out}"))
+    }
+
+    async fn piped(&self, line: &str, input: &str) -> Ran {
+        let mut child = self
+            .command(line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("standard input");
+        stdin.write_all(input.as_bytes()).await.expect("it reads");
+        drop(stdin);
+        Ran::of(child.wait_with_output().await.expect("it ends"))
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split('\'')
+        .enumerate()
+        .flat_map(|(at, part)| match at % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        })
+        .collect()
+}
+
+#[test]
+fn words_are_grouped_by_quotes() {
+    assert_eq!(words("a 'b c' d"), ["a", "b c", "d"]);
+}
+
+on_both_engines! {
+    async fn the_sample_gives_the_articles_claim_and_a_second_run_changes_nothing(engine: Engine) {
+        let cli = Cli::start(engine).await;
+        let first = cli.json("sample").await;
+        let application = first["applications"]["production"].as_str().expect("a client id").to_owned();
+        assert!(first["created"].as_array().is_some_and(|created| created.len() > 30));
+
+        let admin = cli.server.admin();
+        let tokens = admin.session(&application, "kp_abc123", Some("org_xyz789")).await;
+        let claim = &tokens["feature_flags"];
+        for (key, carried) in [
+            ("new_ai_model", json!({ "t": "b", "v": false })),
+            ("ai_token_limit", json!({ "t": "i", "v": 1000 })),
+            ("prompt_variant", json!({ "t": "s", "v": "control" })),
+            ("model_config", json!({ "t": "j", "v": { "temperature": 0.7, "max_tokens": 500 } })),
+        ] {
+            assert_eq!(claim[key], carried, "{key}");
+        }
+        let inspected = cli.piped("token inspect - --json", &tokens.to_string()).await.ok();
+        let inspected: Value = serde_json::from_str(&inspected).expect("JSON");
+        assert_eq!(inspected["claims"]["sub"], "kp_abc123");
+        assert_eq!(inspected["claims"]["org_id"], "org_xyz789");
+        assert_eq!(inspected["claims"]["permissions"], json!(["reports:view"]));
+        assert_eq!(inspected["claims"]["feature_flags"], *claim);
+
+        let before = admin.get("/v1/changes?limit=1").await.ok();
+        let second = cli.run("sample").await.ok();
+        assert!(second.starts_with("The sample was there already: nothing was changed.\n"), "{second}");
+        assert!(second.contains(&application), "{second}");
+        assert_eq!(admin.get("/v1/changes?limit=1").await.ok(), before);
+    }
+}
+
+#[tokio::test]
+async fn the_sample_has_the_limits_of_the_plans_by_override_and_by_segment_alike() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    cli.run("sample").await.ok();
+    for (organization, limit) in
+        [("org_hobby", 500), ("org_xyz789", 1000), ("org_bigcorp", 5000), ("org_internal", 10_000), ("org_pilot", 1000)]
+    {
+        let answer = cli.json(&format!("evaluate -e production --user u --organization {organization}")).await;
+        assert_eq!(answer["flags"]["ai_token_limit"]["value"], limit, "{organization}");
+        assert_eq!(answer["flags"]["ai_token_limit_by_plan"]["value"], limit, "{organization}");
+        assert_eq!(answer["flags"]["secondn_ai_model"]["value"], organization == "org_pilot");
+        assert_eq!(answer["flags"]["snippet-synthesis"]["value"], organization == "org_xyz789");
+    }
+    let beta = cli.json("evaluate -e staging --user kp_erin345 --organization org_xyz789").await;
+    assert_eq!(beta["flags"]["third_ai_model"]["reason"], "USER_OVERRIDE");
+    assert_eq!(beta["flags"]["new_ai_model"]["value"], true);
+}
+
+#[tokio::test]
+async fn what_the_sample_says_to_try_works_as_it_stands() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let said = cli.run("sample").await.ok();
+    let program = binary().display().to_string();
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| line.starts_with(&program)).collect();
+    assert!(lines.len() >= 6, "{said}");
+    for line in lines {
+        let output = Command::new("sh")
+            .args(["-c", line])
+            .env("FLAGBEARER_SERVER", &cli.server.url)
+            .env("FLAGBEARER_API_KEY", ADMIN_KEY)
+            .output()
+            .await
+            .expect("a shell");
+        let ran = Ran::of(output);
+        assert_ne!(ran.ok(), "", "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_flag_lives_from_creation_to_deletion() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let said = cli.run("flags create new_ai_model --type boolean --default false --tags ai,beta --kind release").await.ok();
+    assert!(said.starts_with("Created the flag `new_ai_model`: everybody gets false (revision "), "{said}");
+    cli.run("flags edit new_ai_model --description 'the new one' --owner team").await.ok();
+    cli.run("flags edit new_ai_model --unset owner").await.ok();
+    let flag = cli.json("flags show new_ai_model").await;
+    assert_eq!((&flag["description"], &flag["tags"]), (&json!("the new one"), &json!(["ai", "beta"])));
+
+    let said = cli.run("flags target new_ai_model -e production --organization org_x --user u1").await.ok();
+    assert!(said.contains("is now for user u1 and organization org_x in production (revision "), "{said}");
+    assert!(said.ends_with(": widened\n"), "{said}");
+    cli.run("flags target new_ai_model -e production --add-user u2").await.ok();
+    cli.run("flags target new_ai_model -e production --remove-user u1").await.ok();
+    let setting = cli.json("flags show new_ai_model -e production").await;
+    assert_eq!(setting["rules"][0]["audience"]["users"], json!(["u2"]));
+
+    cli.run("flags override new_ai_model false -e production --organization org_a --note 'asked to wait'").await.ok();
+    let said = cli.run("flags target new_ai_model -e production --all --comment 'for everybody'").await.ok();
+    let expected = ": widened; held out: organization org_a has an override `false` (asked to wait)\n";
+    assert!(said.ends_with(expected), "{said}");
+    let said = cli.run("flags show new_ai_model").await.ok();
+    assert!(said.contains("everybody → true") && said.contains("asked to wait"), "{said}");
+    let said = cli.run("flags list -e production").await.ok();
+    assert!(said.contains("everybody → true"), "{said}");
+    assert!(cli.run("flags list --tag beta").await.ok().contains("new_ai_model"));
+    assert_eq!(cli.run("flags list --tag nothing").await.ok(), "There are none.\n");
+
+    let said = cli.run("evaluate -e production --user u --organization org_a --flag new_ai_model").await.ok();
+    assert!(said.starts_with("new_ai_model is false (ORGANIZATION_OVERRIDE)\n"), "{said}");
+    assert!(said.contains("→ organization"), "{said}");
+
+    cli.run("flags override new_ai_model true --user u3 --expires-at 2030-01-01T00:00:00Z").await.ok();
+    assert_eq!(cli.json("flags overrides new_ai_model").await["data"].as_array().map(Vec::len), Some(2));
+    cli.run("flags override new_ai_model --user u3 --remove").await.ok();
+    cli.run("flags overrides new_ai_model --level organization --remove").await.ok();
+    assert_eq!(cli.run("flags overrides new_ai_model").await.ok(), "There are none.\n");
+
+    cli.run("flags archive new_ai_model").await.ok();
+    assert!(cli.run("flags list --archived").await.ok().contains("new_ai_model"));
+    cli.run("flags restore new_ai_model").await.ok();
+    let refused = cli.run("flags delete new_ai_model").await.refused("CONFIRMATION_REQUIRED");
+    assert!(refused.contains("\n  on the command line: --confirm new_ai_model"), "{refused}");
+    cli.run("flags delete new_ai_model --confirm new_ai_model").await.ok();
+    cli.run("flags show new_ai_model").await.refused("FLAG_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn values_are_json_and_those_of_string_flags_are_words() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let created = cli.json("flags create variant --type string --default control").await;
+    assert_eq!(created["default_value"], "control");
+    let set = cli.json("flags set variant -e staging --value 'few shot'").await;
+    assert_eq!(set["setting"]["value"], "few shot");
+    // A text that looks like something else is still the text.
+    let set = cli.json("flags override variant 42 --user u").await;
+    assert_eq!(set["value"], "42");
+    let set = cli.json(r#"flags set variant -e staging --value '"in \"quotes\""'"#).await;
+    assert_eq!(set["setting"]["value"], "in \"quotes\"");
+
+    cli.run("flags create limit --type integer --default -1").await.ok();
+    cli.run("flags set limit -e staging --value one").await.refused("DOCUMENT_MALFORMED");
+    let refused = cli.run("flags set limit -e staging --value 1.0").await.refused("VALUE_OUT_OF_RANGE");
+    assert!(refused.ends_with("\n  /value\n"), "{refused}");
+    cli.run("flags set limit -e staging --value 9007199254740992").await.refused("VALUE_OUT_OF_RANGE");
+    let created = cli.json(r#"flags create config --type json --default '{"temperature": 0.7}'"#).await;
+    assert_eq!(created["default_value"], json!({ "temperature": 0.7 }));
+    cli.run(r#"flags override config '{"a": 1, "a": 2}' --user u"#).await.refused("MEMBER_DUPLICATE");
+    cli.run("flags create word --type word --default 1").await.refused("VALUE_INVALID");
+}
+
+#[tokio::test]
+async fn a_setting_is_changed_in_part_or_whole() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    cli.run("flags create f --type boolean --default true").await.ok();
+    let rules =
+        r#"[{"audience": {"type": "all"}, "rollout": {"by": "user", "percentage": 12.5}, "serve": {"value": false}}]"#;
+    cli.run(&format!("flags set f -e production --rules '{rules}'")).await.ok();
+    let said = cli.run("flags set f -e production --value false").await.ok();
+    assert!(said.contains("everybody, 12.5 % by user → false; everybody else → false"), "{said}");
+    let said = cli.run("flags set f -e production --off").await.ok();
+    assert!(said.contains("switched off: everybody gets the off value"), "{said}");
+    let setting = cli.json("flags show f -e production").await;
+    assert_eq!((&setting["enabled"], &setting["value"]), (&json!(false), &json!(false)));
+    assert_eq!(setting["rules"].as_array().map(Vec::len), Some(1));
+    cli.run("flags set f -e production --on --no-value").await.ok();
+    cli.run("flags target f -e production --none").await.refused("SETTING_HAS_RULES");
+    cli.run("flags target f -e production --none --confirm replace-rules").await.ok();
+    let whole = cli.piped("flags set f -e production --setting @- --json", r#"{"enabled": true}"#).await.ok();
+    let whole: Value = serde_json::from_str(&whole).expect("JSON");
+    assert_eq!(whole["setting"]["rules"], json!([]));
+    cli.run("flags set f -e production --value true --if-match 1").await.refused("REVISION_MISMATCH");
+}
+
+#[tokio::test]
+async fn the_directory_has_its_commands() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    cli.run("environments create qa --protected").await.ok();
+    cli.run("environments edit qa --protected false").await.ok();
+    assert_eq!(cli.json("environments show qa").await["protected"], false);
+    assert!(cli.run("environments list").await.ok().contains("/env/qa"));
+    cli.run("environments delete qa").await.refused("CONFIRMATION_REQUIRED");
+    cli.run("environments delete qa --confirm qa").await.ok();
+
+    cli.run(r#"organizations create org_a --name Acme --attributes '{"plan": "free"}'"#).await.ok();
+    cli.run(r#"organizations edit org_a --attributes '{"plan": "pro"}' --comment upgrade"#).await.ok();
+    assert_eq!(cli.json("organizations show org_a").await["attributes"], json!({ "plan": "pro" }));
+    assert!(cli.run("organizations list").await.ok().contains("Acme"));
+    let refused = cli.run(r#"organizations edit org_a --attributes '{"plan": {}}'"#).await.refused("ATTRIBUTE_INVALID");
+    assert!(refused.ends_with("\n  /attributes/plan\n"), "{refused}");
+
+    cli.run("users create 'a/b c?' --email a@example.com").await.ok();
+    cli.run("users edit 'a/b c?' --name Anna --unset email").await.ok();
+    assert_eq!(cli.json("users show 'a/b c?'").await["email"], Value::Null);
+    assert!(cli.run("users list").await.ok().contains("Anna"));
+    cli.run("users edit 'a/b c?'").await.refused("ARGUMENT_MISSING");
+
+    cli.run("members create org_a 'a/b c?' --roles admin,owner").await.ok();
+    assert_eq!(cli.json("members show org_a 'a/b c?'").await["roles"], json!(["admin", "owner"]));
+    assert!(cli.run("members list org_a").await.ok().contains("admin, owner"));
+    cli.run("members delete org_a 'a/b c?'").await.ok();
+    cli.run("members show org_a 'a/b c?'").await.refused("MEMBERSHIP_NOT_FOUND");
+    cli.run("users delete 'a/b c?'").await.ok();
+    cli.run("organizations delete org_a").await.ok();
+    assert_eq!(cli.run("users list").await.ok(), "There are none.\n");
+}
+
+#[tokio::test]
+async fn segments_have_their_commands() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let condition = r#"{"organization": "plan", "equals": "enterprise"}"#;
+    cli.run(&format!("segments create big --user u1 --condition '{condition}'")).await.ok();
+    cli.run("segments add big --organization org_a").await.ok();
+    cli.run("segments remove big --user u1").await.ok();
+    cli.run("segments edit big --name Big").await.ok();
+    let segment = cli.json("segments show big").await;
+    assert_eq!((&segment["users"], &segment["organizations"]), (&json!([]), &json!(["org_a"])));
+    assert!(cli.run("segments list").await.ok().contains("Big"));
+    cli.run("flags create f --type boolean --default false").await.ok();
+    cli.run("flags target f -e production --segment big").await.ok();
+    let refused = cli.run("segments delete big").await.refused("SEGMENT_IN_USE");
+    assert!(refused.contains("\"flag\":\"f\""), "{refused}");
+    cli.run("flags target f -e production --none").await.ok();
+    cli.run("segments edit big --unset condition").await.ok();
+    cli.run("segments delete big").await.ok();
+    cli.run("flags target f -e production --segment big").await.refused("SEGMENT_UNKNOWN");
+}
+
+#[tokio::test]
+async fn applications_keys_and_sessions_have_their_commands() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let said = cli.run("applications create backend -e production").await.ok();
+    assert!(said.contains("client secret  "), "{said}");
+    let application = cli.json("applications create web -e production --public --access-token-ttl 600").await;
+    let id = application["client_id"].as_str().expect("a client id");
+    cli.run(&format!("applications edit {id} --name web2 --audience https://api.example.com")).await.ok();
+    assert_eq!(cli.json(&format!("applications show {id}")).await["audience"], "https://api.example.com");
+    assert!(cli.run("applications list -e production").await.ok().contains("web2"));
+
+    let said = cli.run(&format!("sessions create --application {id} --user u --organization o")).await.ok();
+    assert!(said.contains("good for 600 seconds"), "{said}");
+    let session = cli.json(&format!("sessions create --application {id} --user u2")).await;
+    let session = session["session_id"].as_str().expect("a session");
+    assert_eq!(cli.json(&format!("sessions show {session}")).await["user"], "u2");
+    assert!(cli.run("sessions list --user u").await.ok().contains(id));
+    cli.run(&format!("sessions delete {session}")).await.ok();
+    assert_eq!(cli.run("sessions delete --user u -e production").await.ok(), "Sessions ended: 1\n");
+    assert_eq!(cli.run("sessions list").await.ok(), "There are none.\n");
+    cli.run(&format!("applications delete {id}")).await.ok();
+
+    let key = cli.json("api-keys create reader --role viewer").await;
+    let (id, secret) = (key["id"].as_str().expect("an id"), key["key"].as_str().expect("a key"));
+    cli.run(&format!("flags create f --type boolean --default true --api-key {secret}")).await.refused("FORBIDDEN");
+    cli.run(&format!("flags list --api-key {secret}")).await.ok();
+    cli.run(&format!("api-keys edit {id} --name renamed")).await.ok();
+    let listed = cli.run("api-keys list").await.ok();
+    assert!(listed.contains("renamed") && !listed.contains(secret), "{listed}");
+    assert_eq!(cli.json(&format!("api-keys show {id}")).await["role"], "viewer");
+    cli.run(&format!("api-keys delete {id}")).await.ok();
+    cli.run(&format!("flags list --api-key {secret}")).await.refused("UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn changes_are_told_in_words() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    cli.run("flags create f --type boolean --default false").await.ok();
+    let target = cli.json("flags target f -e production --organization org_a --comment 'first customer'").await;
+    cli.run("flags override f true --user u").await.ok();
+    let said = cli.run("changes list --flag f").await.ok();
+    for words in ["added override f user u", "changed setting f in production", "first customer", "added flag f"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let said = cli.run(&format!("changes show {}", target["revision"])).await.ok();
+    assert!(said.contains("comment     first customer") && said.contains("org_a"), "{said}");
+    assert_eq!(cli.json("changes list --limit 1").await["data"].as_array().map(Vec::len), Some(1));
+    let said = cli.run("changes list --limit 1").await.ok();
+    assert!(said.contains("There may be more: --cursor '"), "{said}");
+    cli.run("changes show 4711").await.refused("CHANGE_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_token_is_shown_and_only_said_to_be_verified_when_it_was() {
+    let database = flagbearer_tests::Database::create(Engine::Sqlite).await;
+    // By the machine's clock, which is the one that the command line has.
+    let process = flagbearer_tests::Process::start(&database, flagbearer_tests::free_port()).await;
+    let admin = process.admin();
+    let created = json!({ "key": "f", "type": "boolean", "default_value": true });
+    admin.post("/v1/flags", created).await.ok();
+    let application = admin.application("staging").await;
+    let tokens = admin.session(&application, "u", Some("o")).await;
+    let token = tokens["access_token"].as_str().expect("a token");
+    let inspect = |token: &str, options: &str| {
+        let mut command = Command::new(binary());
+        command.args(["token", "inspect", token]).args(words(options));
+        async move { Ran::of(command.output().await.expect("the binary runs")) }
+    };
+    let issuer = format!("{}/env/staging", process.url);
+    let said = inspect(token, "").await.ok();
+    assert!(said.starts_with(&format!("verified: signed by {issuer}, the issuer that the token itself names")), "{said}");
+    let said = inspect(token, &format!("--issuer {issuer} --audience {application}")).await.ok();
+    assert!(said.starts_with(&format!("verified: signed by {issuer}\n")), "{said}");
+    inspect(token, &format!("--issuer {}", process.url)).await.refused("ISSUER_MISMATCH");
+    inspect(token, "--audience other").await.refused("AUDIENCE_MISMATCH");
+
+    let said = inspect(token, "--offline").await.ok();
+    assert!(said.starts_with("NOT verified: nobody was asked (--offline)\n"), "{said}");
+    let (signed, _) = token.rsplit_once('.').expect("three parts");
+    let ran = inspect(&format!("{signed}.{}", "A".repeat(86)), "").await;
+    assert!(ran.out.starts_with("NOT verified: "), "{}", ran.out);
+    ran.refused("SIGNATURE_INVALID");
+    inspect("garbage", "").await.refused("TOKEN_MALFORMED");
+
+    drop(process);
+    let ran = inspect(token, "").await;
+    assert!(ran.out.starts_with("NOT verified: ") && ran.out.contains("sub        u\n"), "{}", ran.out);
+    ran.refused("KEYS_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn refusals_say_what_to_do() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let refused = cli.run("flags list --server http://127.0.0.1:1").await.refused("SERVER_UNREACHABLE");
+    assert!(refused.contains("flagbearer serve") && refused.contains("FLAGBEARER_SERVER"), "{refused}");
+    cli.run("flags list --server localhost").await.refused("SERVER_INVALID");
+    let refused = cli.run("flags list --api-key ''").await.refused("API_KEY_MISSING");
+    assert!(refused.contains("FLAGBEARER_API_KEY"), "{refused}");
+    cli.run("flags list --api-key wrong").await.refused("UNAUTHENTICATED");
+    cli.run("flags list --limit 1000").await.refused("PARAMETER_INVALID");
+    cli.run("evaluate -e nowhere").await.refused("ENVIRONMENT_NOT_FOUND");
+    cli.run("evaluate -e production --flag nothing").await.refused("FLAG_NOT_FOUND");
+
+    // A program gets the server's own document, on standard output.
+    let ran = cli.run("flags show nothing --json").await;
+    let problem: Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!((&problem["code"], &problem["status"]), (&json!("FLAG_NOT_FOUND"), &json!(404)));
+    ran.refused("FLAG_NOT_FOUND");
+
+    // What is wrong on the command line itself is told by its own status.
+    assert_eq!(cli.run("flags target f -e production").await.code, Some(2));
+    assert_eq!(cli.run("flags target f -e production --all --none").await.code, Some(2));
+    assert_eq!(cli.run("flags override f true --organization o").await.code, Some(2));
+    assert_eq!(cli.run("--listen 127.0.0.1:0 flags list").await.code, Some(2));
+}
+
+#[tokio::test]
+async fn names_of_strangers_cannot_steer_the_terminal() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let body = json!({ "id": "org_a", "name": "Evil \u{9b}31m\u{202e}" });
+    let answer = cli.server.admin().post("/v1/organizations", body).await;
+    if answer.status == 201 {
+        let said = cli.run("organizations list").await.ok();
+        assert!(!said.contains('\u{9b}'), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_command_explains_itself() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let help = cli.run("--help").await.ok();
+    let (_, commands) = help.split_once("Commands:\n").expect("commands");
+    for line in commands.lines().take_while(|line| !line.is_empty()) {
+        let command = line.split_whitespace().next().expect("a command");
+        if line.starts_with("   ") || command == "help" {
+            continue;
+        }
+        let help = cli.run(&format!("{command} --help")).await.ok();
+        assert!(help.contains("Usage: flagbearer"), "{help}");
+        assert!(!help.contains(ADMIN_KEY), "{help}");
+    }
+}

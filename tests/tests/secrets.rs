@@ -1,0 +1,236 @@
+//! No secret is ever in the log or, readable, in the database; an e-mail address is in one table and nowhere else.
+//!
+//! A whole story is played at the most talkative log level, with requests that carry secrets where they do not belong;
+//! then everything that was printed and everything that was stored is searched for each of them.
+
+use std::collections::BTreeMap;
+
+use flagbearer::token::{Algorithm, SigningKey};
+use flagbearer_tests::{ADMIN_KEY, Api, Database, Engine, Process, free_port, on_both_engines};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const EMAIL: &str = "planted.person@secret.example";
+const NAME: &str = "Planted Person";
+
+/// Secrets by what they are.
+type Secrets = BTreeMap<String, String>;
+
+fn text(document: &Value, member: &str) -> String {
+    document[member].as_str().unwrap_or_else(|| panic!("no `{member}` in {document}")).to_owned()
+}
+
+/// Notes both tokens of a response, and the parts that are as good as the whole.
+fn note_tokens(secrets: &mut Secrets, what: &str, tokens: &Value) {
+    for member in ["access_token", "refresh_token"] {
+        let token = text(tokens, member);
+        let (_, signature) = token.rsplit_once('.').expect("a signature");
+        secrets.insert(format!("the signature of the {what} {member}"), signature.to_owned());
+        secrets.insert(format!("the {what} {member}"), token);
+    }
+}
+
+async fn once(api: &Api, path: &str, body: Value) -> Value {
+    let request = |key: &str| api.request(Method::POST, path).header("idempotency-key", key).json(&body);
+    let first = api.send(request("planted-idempotency-key")).await.ok();
+    assert_eq!(api.send(request("planted-idempotency-key")).await.ok(), first);
+    first
+}
+
+/// Plays the story; answers every secret in it.
+async fn play(api: &Api) -> Secrets {
+    let mut secrets = Secrets::new();
+    secrets.insert("the administrator's key".into(), ADMIN_KEY.to_owned());
+    api.post("/v1/flags", json!({ "key": "flag", "type": "boolean", "default_value": true })).await.ok();
+    let user = json!({ "id": "user_one", "email": EMAIL, "name": NAME, "attributes": { "plan": "free" } });
+    once(api, "/v1/users", user).await;
+    let patch = json!({ "email": format!("again.{EMAIL}"), "attributes": { "plan": "enterprise" } });
+    api.patch("/v1/users/user_one", patch).await.ok();
+
+    let created = once(api, "/v1/applications", json!({ "name": "backend", "environment": "production" })).await;
+    let (client_id, client_secret) = (text(&created, "client_id"), text(&created, "client_secret"));
+    secrets.insert("the client secret".into(), client_secret.clone());
+    let key = once(api, "/v1/api-keys", json!({ "name": "backend", "role": "application" })).await;
+    let key = text(&key, "key");
+    secrets.insert("the API key".into(), key.clone());
+
+    let first = once(api, "/v1/sessions", json!({ "application": client_id, "user": "user_one" })).await;
+    note_tokens(&mut secrets, "first", &first);
+    let refresh_token = text(&first, "refresh_token");
+    let grant = |token: &str| {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        reqwest::Client::new()
+            .post(format!("{}/oauth2/token", api.url))
+            .basic_auth(&client_id, Some(&client_secret))
+            .form(&form)
+    };
+    let second = api.send(grant(&refresh_token).header("idempotency-key", "planted-idempotency-key")).await.ok();
+    note_tokens(&mut secrets, "second", &second);
+    let third = api.send(grant(&text(&second, "refresh_token"))).await.ok();
+    note_tokens(&mut secrets, "third", &third);
+
+    // Secrets where they do not belong: each refused, and none of them repeated.
+    let every: Vec<String> = secrets.values().cloned().chain([EMAIL.to_owned()]).collect();
+    for secret in &every {
+        for (method, path) in [
+            (Method::GET, format!("/v1/flags/{secret}")),
+            (Method::GET, format!("/v1/sessions/{secret}")),
+            (Method::DELETE, format!("/v1/users/{secret}")),
+            (Method::PUT, format!("/v1/flags/flag/environments/{secret}")),
+            (Method::GET, format!("/v1/evaluate?environment={secret}")),
+            (Method::GET, format!("/v1/flags?limit={secret}")),
+            (Method::GET, format!("/v1/flags?{secret}=1")),
+            (Method::GET, format!("/{secret}")),
+            (Method::GET, format!("/env/{secret}/.well-known/jwks.json")),
+            (Method::POST, format!("/env/{secret}/oauth2/token")),
+        ] {
+            let refused = api.send(api.request(method, &path)).await;
+            assert!((400..500).contains(&refused.status), "{path}: {}", refused.text);
+        }
+        for body in [
+            json!({ "key": secret, "type": secret, "default_value": secret }),
+            json!({ secret: secret }),
+            json!({ "application": secret, "user": secret }),
+        ] {
+            for path in ["/v1/flags", "/v1/sessions", "/v1/applications", "/v1/api-keys", "/v1/users"] {
+                let refused = api.post(path, body.clone()).await;
+                assert!((400..500).contains(&refused.status), "{path}: {}", refused.text);
+            }
+        }
+        let malformed = format!("{{\"key\": \"{secret}\", ");
+        for body in [malformed, secret.clone()] {
+            let request = api.request(Method::POST, "/v1/flags").header("content-type", "application/json").body(body);
+            assert_eq!(api.send(request).await.status, 400);
+        }
+        if *secret != ADMIN_KEY && *secret != key {
+            Api::new(&api.url, secret).get("/v1/flags").await.refused(401, "UNAUTHENTICATED");
+        }
+        let forms: [&[(&str, &str)]; 4] = [
+            &[("grant_type", secret), ("client_id", secret)],
+            &[("grant_type", "refresh_token"), ("client_id", secret), ("refresh_token", secret)],
+            &[("grant_type", "refresh_token"), ("client_id", &client_id), ("client_secret", secret)],
+            &[(secret, secret), (secret, secret)],
+        ];
+        for form in forms {
+            let refused = api.token("", form).await;
+            assert!((400..500).contains(&refused.status), "{}", refused.text);
+        }
+    }
+    // A reuse is written to the log as a warning.
+    assert_eq!(api.send(grant(&refresh_token)).await.status, 400);
+    secrets
+}
+
+/// Every table's rows as text; bytes as hexadecimal digits.
+async fn tables(database: &Database) -> BTreeMap<String, String> {
+    let names = match database.engine() {
+        Engine::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        Engine::Postgres => {
+            "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+        }
+    };
+    let mut tables = BTreeMap::new();
+    for name in database.texts(names).await {
+        let sql = match database.engine() {
+            Engine::Postgres => format!("SELECT t::text FROM \"{name}\" t"),
+            Engine::Sqlite => {
+                let columns = database.texts(&format!("SELECT name FROM pragma_table_info('{name}')")).await;
+                let columns: Vec<String> = columns.iter().map(|column| format!("quote(\"{column}\")")).collect();
+                format!("SELECT {} FROM \"{name}\"", columns.join(" || ' ' || "))
+            }
+        };
+        tables.insert(name, database.texts(&sql).await.join("\n"));
+    }
+    assert!(tables.len() >= 13, "{:?}", tables.keys());
+    tables
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hexadecimal: &str) -> Vec<u8> {
+    let digits = |at: usize| u8::from_str_radix(&hexadecimal[at..at + 2], 16).expect("hexadecimal digits");
+    (0..hexadecimal.len()).step_by(2).map(digits).collect()
+}
+
+/// Whether bytes hold a text, plainly or as hexadecimal digits.
+fn holds(haystack: &[u8], needle: &str) -> bool {
+    let plain = needle.as_bytes();
+    let digits = hexadecimal(plain);
+    let upper = digits.to_uppercase();
+    [plain, digits.as_bytes(), upper.as_bytes()]
+        .iter()
+        .any(|needle| haystack.windows(needle.len()).any(|window| window == *needle))
+}
+
+on_both_engines! {
+    async fn no_secret_is_printed_and_none_is_stored_readable(engine: Engine) {
+        let database = Database::create(engine).await;
+        let mut server = Process::start_with(&database, free_port(), |command| {
+            command.env("FLAGBEARER_LOG", "trace");
+        })
+        .await;
+        let mut secrets = play(&server.admin()).await;
+        let key = std::fs::read_to_string(database.key_file()).expect("the key file");
+        secrets.insert("the installation's key".into(), key.trim().to_owned());
+
+        // The raw file before the server stops, while the log of writes is still beside it.
+        if engine == Engine::Sqlite {
+            for entry in std::fs::read_dir(database.folder()).expect("the folder") {
+                let path = entry.expect("an entry").path();
+                if path == database.key_file() {
+                    continue;
+                }
+                let raw = std::fs::read(&path).expect("a file");
+                for (what, secret) in &secrets {
+                    assert!(!holds(&raw, secret), "{what} is in {}", path.display());
+                }
+            }
+        }
+        assert!(server.terminate().await);
+        let output = server.output_with("\"stopped\"").await;
+        for level in ["TRACE", "DEBUG", "INFO", "WARN"] {
+            assert!(output.contains(level), "the log has nothing at {level}");
+        }
+        // It says what happened all the same.
+        for text in ["a used refresh token came again", "\"route\":\"/v1/flags/{flag}\""] {
+            assert!(output.contains(text), "the log does not say {text}");
+        }
+        secrets.insert("the e-mail address".into(), EMAIL.to_owned());
+        secrets.insert("the user's name".into(), NAME.to_owned());
+        for (what, secret) in &secrets {
+            let line = output.lines().find(|line| holds(line.as_bytes(), secret));
+            assert_eq!(line, None, "{what} is in the log");
+        }
+
+        let tables = tables(&database).await;
+        assert!(holds(tables["users"].as_bytes(), EMAIL), "what is searched has what was stored");
+        for (table, rows) in tables {
+            for (what, secret) in &secrets {
+                let personal = secret == EMAIL || secret == NAME;
+                if !(personal && table == "users") {
+                    assert!(!holds(rows.as_bytes(), secret), "{what} is in the table {table}: {rows}");
+                }
+            }
+            assert!(!rows.contains("\"d\":"), "a private key is in the table {table}");
+        }
+        let sealed = match engine {
+            Engine::Sqlite => "SELECT algorithm || ' ' || hex(sealed) FROM signing_keys",
+            Engine::Postgres => "SELECT algorithm || ' ' || encode(sealed, 'hex') FROM signing_keys",
+        };
+        let sealed = database.texts(sealed).await;
+        assert_eq!(sealed.len(), 6);
+        for row in sealed {
+            let (algorithm, sealed) = row.split_once(' ').expect("two columns");
+            let algorithm = Algorithm::ALL.into_iter().find(|known| known.as_str() == algorithm).expect("an algorithm");
+            let sealed = bytes(sealed);
+            assert!(SigningKey::from_pkcs8(algorithm, &sealed).is_err(), "a signing key is stored as it is");
+            // The private key would follow the object identifier of its kind.
+            for identifier in ["06032b6570", "06072a8648ce3d0201", "06092a864886f70d010101"] {
+                let identifier = bytes(identifier);
+                assert!(!sealed.windows(identifier.len()).any(|window| window == identifier));
+            }
+        }
+    }
+}
