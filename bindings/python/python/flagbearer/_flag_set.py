@@ -20,7 +20,12 @@ _TYPES: Final[dict[str, FlagType]] = {
 }  # fmt: skip
 
 
-_decode: Final = json.JSONDecoder().decode
+_raw_decode: Final = json.JSONDecoder().raw_decode
+
+
+def _decode(text: str) -> Any:
+    # The core's texts begin and end where their value does; `decode` would look for white space around them, twice.
+    return _raw_decode(text)[0]
 
 
 @dataclass(frozen=True, slots=True)
