@@ -5,11 +5,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::attributes::Attributes;
+use crate::claim::Dialect;
 use crate::document::{Members, Node, escape};
 use crate::effect::{Change, OverrideValues, StandingOverride, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::evaluation::{Context, Overrides, Subject};
-use crate::flag::{Flag, FlagValue};
+use crate::flag::{Flag, FlagKey, FlagType, FlagValue};
 use crate::rollout::{rollout_bucket, split_bucket};
 use crate::ruleset::Ruleset;
 use crate::segment::Segment;
@@ -102,6 +103,24 @@ pub fn buckets_json(document: &Value) -> Result<Value> {
         "rollout": rollout_bucket(salt, subject.as_str()),
         "split": split_bucket(salt, subject.as_str()),
     }))
+}
+
+/// The `feature_flags` claim in dialect `typed` or `keys`, of an array of `{key, type, value}` that is sorted by key.
+pub fn claim_text(dialect: &str, flags: &Value) -> Result<String> {
+    let unknown = |name: &str| Error::new(ErrorCode::ValueInvalid, format!("`{name}` is not known"));
+    let mut list = Vec::new();
+    for item in Node::root(flags).items()? {
+        let mut members = item.members()?;
+        let name = members.required("type")?.string()?;
+        let flag_type = FlagType::parse(name).ok_or_else(|| unknown(name))?;
+        let key = FlagKey::parse(members.required("key")?.string()?)?;
+        list.push((key, FlagValue::parse(&members.required("value")?, flag_type)?));
+        members.finish()?;
+    }
+    let mut claim = String::new();
+    let dialect = Dialect::parse(dialect).ok_or_else(|| unknown(dialect))?;
+    dialect.encode(list.iter().map(|(key, value)| (key, value)), &mut claim);
+    Ok(claim)
 }
 
 fn to_json(value: &impl Serialize) -> Result<Value> {

@@ -1,7 +1,7 @@
 //! The key cache, driven as a host would drive it: with answers late, lost, wrong and in any order.
 
 use flagbearer::error::ErrorCode;
-use flagbearer::reader::{Fetch, KeySource, MAX_BODY_BYTES, Poll, Reader, Response, Verdict};
+use flagbearer::reader::{Fetch, KeySource, MAX_BODY_BYTES, MEMORY_TOKENS, Memory, Poll, Reader, Response, Verdict};
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{AccessToken, Algorithm, KeySet, Signer, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions};
 use proptest::prelude::*;
@@ -321,4 +321,75 @@ proptest! {
             }
         }
     }
+}
+
+/// Verifies a token whole, and keeps `kept` of it.
+fn remember(reader: &Reader, memory: &Memory<usize>, token: &str, kept: usize, now: Timestamp) {
+    let (prepared, keys) = reader.prepare(token, now).unwrap().unwrap();
+    let (_, receipt) = prepared.verify(keys).unwrap();
+    memory.keep(token, receipt, kept);
+}
+
+#[test]
+fn a_token_is_recalled_as_long_as_it_would_be_verified() {
+    let (issuer, reader, memory) = (Issuer::new(), reader(KeySource::WellKnown), Memory::default());
+    load(&reader, &issuer, START);
+    let token = issuer.token(&issuer.published, START);
+    assert_eq!(reader.recall(&memory, &token, START), None);
+    remember(&reader, &memory, &token, 7, START);
+    assert_eq!(reader.recall(&memory, &token, START), Some(7));
+    assert_eq!(reader.recall(&memory, &token, START.plus_seconds(304)), Some(7));
+    assert_eq!(reader.recall(&memory, &token, START.plus_seconds(305)), None);
+    assert_eq!(outcome(&reader, &token, START.plus_seconds(305)), Some(Err(ErrorCode::TokenExpired)));
+    assert_eq!(reader.recall(&memory, &token, START), Some(7), "a clock that was set right");
+}
+
+#[test]
+fn nothing_but_the_very_token_is_recalled() {
+    let (issuer, reader, memory) = (Issuer::new(), reader(KeySource::WellKnown), Memory::default());
+    load(&reader, &issuer, START);
+    let token = issuer.token(&issuer.published, START);
+    remember(&reader, &memory, &token, 7, START);
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    for other in
+        [signature, "", ".", signed, &format!(".{signature}"), &format!("x{token}"), &format!("{signed}A.{signature}")]
+    {
+        assert_eq!(reader.recall(&memory, other, START), None, "{other}");
+    }
+    assert_eq!(reader.recall(&memory, &token, START), Some(7));
+}
+
+#[test]
+fn keys_that_were_fetched_anew_have_every_token_verified_anew() {
+    let (issuer, reader, memory) = (Issuer::new(), reader(KeySource::WellKnown), Memory::default());
+    load(&reader, &issuer, START);
+    let later = START.plus_seconds(300);
+    let token = issuer.token(&issuer.published, later);
+    remember(&reader, &memory, &token, 7, later);
+    let withdrawn = Issuer::new();
+    load(&reader, &withdrawn, later);
+    assert_eq!(reader.recall(&memory, &token, later), None);
+    assert_eq!(outcome(&reader, &token, later), None, "its key is unknown now");
+    load(&reader, &issuer, later);
+    assert_eq!(reader.recall(&memory, &token, later), None);
+    remember(&reader, &memory, &token, 8, later);
+    assert_eq!(reader.recall(&memory, &token, later), Some(8));
+    let stale = later.plus_seconds(600);
+    assert_eq!(reader.recall(&memory, &issuer.token(&issuer.published, stale), stale), None);
+}
+
+#[test]
+fn the_memory_is_bounded_and_forgets_what_is_not_used() {
+    let (issuer, reader, memory) = (Issuer::new(), reader(KeySource::WellKnown), Memory::default());
+    load(&reader, &issuer, START);
+    let token = |index: usize| issuer.token(&issuer.published, Timestamp::from_seconds(START.seconds() + index as i64));
+    let tokens: Vec<String> = (0..MEMORY_TOKENS * 2).map(token).collect();
+    for (index, token) in tokens.iter().enumerate() {
+        remember(&reader, &memory, token, index, START);
+        remember(&reader, &memory, token, index, START);
+        assert_eq!(reader.recall(&memory, token, START), Some(index));
+        assert_eq!(reader.recall(&memory, &tokens[0], START), Some(0), "used all the time, after {index}");
+    }
+    let known = tokens.iter().filter(|token| reader.recall(&memory, token, START).is_some()).count();
+    assert!((MEMORY_TOKENS / 2..=MEMORY_TOKENS).contains(&known), "{known}");
 }

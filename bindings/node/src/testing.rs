@@ -1,9 +1,7 @@
 //! Doors for the shared vectors: what no user of a reader calls, but every binding must answer alike.
 
-use flagbearer::claim::Dialect;
-use flagbearer::document::{self, Node};
-use flagbearer::error::{Error, ErrorCode};
-use flagbearer::flag::{FlagKey, FlagType, FlagValue};
+use flagbearer::document;
+use flagbearer::door;
 use flagbearer::flag_set::FlagSet;
 use flagbearer::token::KeySet;
 use napi_derive::napi;
@@ -19,24 +17,7 @@ pub fn flag_set_of_claim(claim: String) -> Result<String, Refusal> {
 /// The claim in a dialect, of flags given as a JSON array of `key`, `type` and `value`.
 #[napi]
 pub fn encode_claim(dialect: String, flags: String) -> Result<String, Refusal> {
-    write_claim(&dialect, &flags).map_err(refuse)
-}
-
-fn write_claim(dialect: &str, flags: &str) -> Result<String, Error> {
-    let unknown = |name: &str| Error::new(ErrorCode::ValueInvalid, format!("`{name}` is not known"));
-    let document = document::parse(flags.as_bytes())?;
-    let mut list = Vec::new();
-    for node in Node::root(&document).items()? {
-        let mut members = node.members()?;
-        let name = members.required("type")?.string()?;
-        let flag_type = FlagType::parse(name).ok_or_else(|| unknown(name))?;
-        let key = FlagKey::parse(members.required("key")?.string()?)?;
-        list.push((key, FlagValue::parse(&members.required("value")?, flag_type)?));
-    }
-    let mut claim = String::new();
-    let dialect = Dialect::parse(dialect).ok_or_else(|| unknown(dialect))?;
-    dialect.encode(list.iter().map(|(key, value)| (key, value)), &mut claim);
-    Ok(claim)
+    document::parse(flags.as_bytes()).and_then(|flags| door::claim_text(&dialect, &flags)).map_err(refuse)
 }
 
 /// The ids of the usable keys of a JWK set.

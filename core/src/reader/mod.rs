@@ -2,6 +2,7 @@
 //! what to get, gets it, and hands what came to `receive`; it brings an HTTP GET and a clock, and decides nothing.
 
 mod key_cache;
+mod memory;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ pub use key_cache::{
     Response, STALE_SECONDS,
 };
 use key_cache::{KeyCache, Keys};
+pub use memory::{MEMORY_TOKENS, Memory};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::flag_set::FlagSet;
@@ -73,6 +75,12 @@ impl Reader {
             Err(error) => Err(error),
             Ok(_) => Ok(Some((prepared, keys))),
         }
+    }
+
+    /// What a host kept of this very token, as long as [`Reader::verify`] would accept it again without any fetch.
+    pub fn recall<T: Clone>(&self, memory: &Memory<T>, token: &str, now: Timestamp) -> Option<T> {
+        let Keys::Held(keys) = self.cache().keys(now) else { return None };
+        memory.find(token, &keys, |lifetime| self.verifier.in_time(lifetime, now))
     }
 
     /// What to do now. To be asked whenever [`Verdict::KeysNeeded`] was answered, and at the time that [`Poll::Idle`] names.

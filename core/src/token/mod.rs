@@ -22,9 +22,9 @@ pub use issued::{Issued, Presented};
 pub use jwks::{KeySet, PublicKey};
 #[cfg(feature = "crypto")]
 pub use keys::{Signer, SigningKey};
-pub(crate) use payload::Payload;
+pub(crate) use payload::{Lifetime, Payload};
 pub use policy::{DEFAULT_LEEWAY_SECONDS, MAX_LEEWAY_SECONDS, Profile};
-pub use verifier::{Prepared, Verifier, VerifierOptions};
+pub use verifier::{Prepared, Receipt, Verifier, VerifierOptions};
 
 /// `typ` of an access token of our profile (RFC 9068 §2.1).
 pub const TYPE_ACCESS_TOKEN: &str = "at+jwt";

@@ -15,6 +15,13 @@ use crate::members::{Names, Text, Walk};
 
 type Member<'t> = Option<Cow<'t, str>>;
 
+/// When a token is good, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetime {
+    pub expires_at: Option<f64>,
+    pub not_before: Option<f64>,
+}
+
 #[derive(Default)]
 pub(crate) struct Payload<'t> {
     pub issuer: Member<'t>,
@@ -46,6 +53,10 @@ impl<'t> Payload<'t> {
 }
 
 impl Payload<'_> {
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime { expires_at: self.expires_at, not_before: self.not_before }
+    }
+
     /// What a flag set keeps besides the claims' text. The shape of the flags is the last thing that is decided.
     ///
     /// Errors: `FlagsMalformed`.

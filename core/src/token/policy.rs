@@ -1,7 +1,7 @@
 //! Which tokens are accepted: the profiles and their rules (RFC 9068 §4, RFC 8725). Pure decisions over what a token says,
 //! in the order of precedence of the codes, so that every language answers the same one when several hold.
 
-use super::payload::Payload;
+use super::payload::{Lifetime, Payload};
 use super::{Algorithm, TYPE_ACCESS_TOKEN, TYPE_JWT};
 use crate::error::{Error, ErrorCode, Result};
 use crate::timestamp::Timestamp;
@@ -81,11 +81,16 @@ impl Policy {
             return Err(Error::new(ErrorCode::IssuerMismatch, format!("the token is not of the issuer `{}`", self.issuer)));
         }
         self.check_recipient(claims)?;
+        self.check_time(claims.lifetime(), now)
+    }
+
+    /// Whether now is between the token's times.
+    pub fn check_time(&self, lifetime: Lifetime, now: Timestamp) -> Result<()> {
         let now = now.milliseconds() as f64;
-        if claims.expires_at.is_none_or(|expires_at| now >= expires_at + self.leeway_milliseconds) {
+        if lifetime.expires_at.is_none_or(|expires_at| now >= expires_at + self.leeway_milliseconds) {
             return Err(Error::new(ErrorCode::TokenExpired, "the token has expired; refresh it"));
         }
-        if claims.not_before.is_some_and(|not_before| now + self.leeway_milliseconds < not_before) {
+        if lifetime.not_before.is_some_and(|not_before| now + self.leeway_milliseconds < not_before) {
             return Err(Error::new(ErrorCode::TokenNotYetValid, "the token is not valid yet; compare the clocks"));
         }
         Ok(())

@@ -1,8 +1,10 @@
 //! From a token to its flags. All decisions are taken in `prepare`, without cryptography; what they were is only told once
 //! the signature has been checked, so that nobody acts on the claims of a forged token.
 
+use std::sync::Arc;
+
 use super::compact::Compact;
-use super::payload::Payload;
+use super::payload::{Lifetime, Payload};
 use super::policy::{DEFAULT_LEEWAY_SECONDS, MAX_LEEWAY_SECONDS, Policy};
 use super::{Algorithm, KeySet, Profile, PublicKey};
 use crate::error::{Error, ErrorCode, Result};
@@ -76,9 +78,15 @@ impl Verifier {
         let algorithm = header.algorithm.filter(|algorithm| self.policy.profile.accepts(*algorithm)).ok_or_else(|| {
             Error::new(ErrorCode::AlgorithmUnsupported, "the token's `alg` is not one that this profile accepts")
         })?;
+        let lifetime = claims.lifetime();
         let outcome = self.policy.check(header.token_type.as_deref(), &claims, now);
         let outcome = outcome.and_then(|()| claims.into_flags()).map(|flags| flags.with_claims(payload));
-        Ok(Prepared { algorithm, key_id: header.key_id, signing_input, signature, outcome })
+        Ok(Prepared { algorithm, key_id: header.key_id, signing_input, signature, lifetime, outcome })
+    }
+
+    /// Whether a token that was verified before is still, or already, in its time.
+    pub(crate) fn in_time(&self, lifetime: Lifetime, now: Timestamp) -> bool {
+        self.policy.check_time(lifetime, now).is_ok()
     }
 
     /// The flags of a token, or the first of its faults in the order of precedence.
@@ -94,6 +102,13 @@ impl Verifier {
     }
 }
 
+/// Says that a token was verified: until when that holds, and with which keys.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    pub(crate) lifetime: Lifetime,
+    pub(crate) keys: Arc<KeySet>,
+}
+
 /// A token that awaits the check of its signature.
 #[derive(Debug)]
 #[must_use]
@@ -102,6 +117,7 @@ pub struct Prepared<'t> {
     key_id: Option<String>,
     signing_input: &'t [u8],
     signature: Vec<u8>,
+    lifetime: Lifetime,
     outcome: Result<FlagSet>,
 }
 
@@ -151,6 +167,16 @@ impl Prepared<'_> {
             ));
         }
         Ok(key)
+    }
+
+    /// Checks the signature. Answers the flags, and a receipt for [`Memory::keep`](crate::reader::Memory::keep).
+    ///
+    /// Errors: those of [`Verifier::verify`].
+    #[cfg(feature = "crypto")]
+    pub fn verify(self, keys: Arc<KeySet>) -> Result<(FlagSet, Receipt)> {
+        self.key(&keys)?.verify(self.signing_input, &self.signature)?;
+        let receipt = Receipt { lifetime: self.lifetime, keys };
+        self.release().map(|flags| (flags, receipt))
     }
 
     /// The flags, for a caller who has checked [`Prepared::signature`] with [`Prepared::key`], and nobody else.

@@ -1,0 +1,175 @@
+"""The flags of one token, in tables that the core handed over once: a read is one look-up in a dict and no call."""
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+
+from flagbearer import _native
+from flagbearer._error import ReadErrorCode
+
+T = TypeVar("T")
+
+FlagType: TypeAlias = Literal["boolean", "string", "integer", "json"]
+
+# Letters are those of the claim.
+_TYPES: Final[dict[str, FlagType]] = {
+    "boolean": "boolean", "b": "boolean", "string": "string", "s": "string",
+    "integer": "integer", "i": "integer", "json": "json", "j": "json",
+}  # fmt: skip
+
+
+_raw_decode: Final = json.JSONDecoder().raw_decode
+
+
+def _decode(text: str) -> Any:
+    # The core's texts begin and end where their value does; `decode` would look for white space around them, twice.
+    return _raw_decode(text)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class FlagDetails(Generic[T]):
+    """An answer with its circumstances."""
+
+    code: str
+    """The flag's key, as asked for."""
+    type: FlagType | None
+    """The type asked for; the flag's own when none was."""
+    value: T
+    default_value: T
+    is_default: bool
+    reason: Literal["CACHED", "ERROR"]
+    """``CACHED``: the token's value. ``ERROR``: the default; ``error_code`` says why."""
+    error_code: ReadErrorCode | None = None
+
+
+class FlagSet:
+    """The flags of one verified token. Reads never raise for a flag, convert nothing and ask nobody."""
+
+    # The core's texts (`FlagSet::tables`), and what became of each when it was first asked for.
+    __slots__ = ("__weakref__", "_about", "_boolean", "_integer", "_json", "_string", "_texts", "_unreadable")
+
+    _about: list[Any]
+    _boolean: dict[str, bool]
+    _integer: dict[str, int]
+    _json: dict[str, Any]
+    _string: dict[str, str]
+    _texts: list[str]
+    _unreadable: dict[str, ReadErrorCode]
+
+    def __init__(self, tables: str) -> None:
+        """Of what the native part handed over; not for users, who get theirs from ``verify``."""
+        self._texts = tables.split("\x1e")
+
+    @classmethod
+    def of(cls, flags: Mapping[str, object]) -> "FlagSet":
+        """A set of these flags without a token, for unit tests. Types are those of the values."""
+        claim = {key: {"t": _letter(value), "v": value} for key, value in flags.items()}
+        return cls(_native.tables_of_claim(json.dumps(claim, allow_nan=False)))
+
+    def __getattr__(self, name: str) -> Any:
+        # Python comes here for a slot that is still empty, and never again once it is filled, so that reads pay nothing.
+        try:
+            index = _TABLES[name]
+        except KeyError:
+            raise AttributeError(name=name, obj=self) from None
+        table: Any = _decode(self._texts[index])
+        if name != "_about":
+            # Key and value alternate.
+            entries = iter(table)
+            table = dict(zip(entries, entries, strict=True))
+        setattr(self, name, table)
+        return table
+
+    def get_boolean_flag(self, key: str, default: bool) -> bool:
+        """The flag if it is there and boolean, otherwise the default."""
+        try:
+            return self._boolean.get(key, default)
+        except TypeError:  # a key that no dict can hold is no flag's
+            return default
+
+    def get_string_flag(self, key: str, default: str) -> str:
+        """The flag if it is there and a string, otherwise the default."""
+        try:
+            return self._string.get(key, default)
+        except TypeError:
+            return default
+
+    def get_integer_flag(self, key: str, default: int) -> int:
+        """The flag if it is there and a whole number within ±(2^53 − 1), otherwise the default."""
+        try:
+            return self._integer.get(key, default)
+        except TypeError:
+            return default
+
+    def get_flag(self, key: str, default: T, type: str | None = None) -> FlagDetails[T]:
+        """The flag if it is there with that type, or with any when none is given, otherwise the default; and why.
+
+        Types are ``boolean``, ``string``, ``integer``, ``json`` or their first letters. A JSON value is a copy.
+        """
+        asked = _lookup(_TYPES, type)
+        found = self._type_of(key)
+        error: ReadErrorCode | None = None
+        if found is None:
+            error = _lookup(self._unreadable, key) or "FLAG_NOT_FOUND"
+        elif type is not None and found != asked:
+            error = "TYPE_MISMATCH"
+        else:
+            value = cast(T, deepcopy(self._table(found)[key]))
+            return FlagDetails(key, found, value, default, False, "CACHED")
+        return FlagDetails(key, asked or found, default, default, True, "ERROR", error)
+
+    def get_all_flags(self) -> dict[str, Any]:
+        """Every flag that can be read. A copy."""
+        return {**self._boolean, **self._string, **self._integer, **deepcopy(self._json)}
+
+    def changed_from(self, older: "FlagSet") -> list[str]:
+        """The keys of the flags that differ from those of an older set: added, taken away or changed. Sorted."""
+        return _native.changed_from(self._texts[6], older._texts[6])
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """All the token's claims. A new copy each time."""
+        return cast(dict[str, Any], _decode(self._texts[6]))
+
+    @property
+    def organization(self) -> str | None:
+        """The organization that the token was issued in."""
+        return cast("str | None", self._about[0])
+
+    @property
+    def flags_revision(self) -> int | None:
+        """The revision that was evaluated."""
+        return cast("int | None", self._about[1])
+
+    def __repr__(self) -> str:
+        return f"<FlagSet of {len(self.get_all_flags())} flags at revision {self.flags_revision}>"
+
+    def __reduce__(self) -> tuple[type["FlagSet"], tuple[str]]:
+        return FlagSet, ("\x1e".join(self._texts),)
+
+    def _table(self, flag_type: FlagType) -> dict[str, Any]:
+        return cast(dict[str, Any], getattr(self, f"_{flag_type}"))
+
+    def _type_of(self, key: str) -> FlagType | None:
+        for flag_type in ("boolean", "string", "integer", "json"):
+            # No value is null: the core answers such a flag like one of another type.
+            if _lookup(self._table(flag_type), key) is not None:
+                return flag_type
+        return None
+
+
+_TABLES: Final = {"_boolean": 0, "_string": 1, "_integer": 2, "_json": 3, "_unreadable": 4, "_about": 5}
+
+
+def _lookup(table: Mapping[str, Any], key: object) -> Any:
+    try:
+        return table.get(cast(str, key))
+    except TypeError:  # a key that no dict can hold
+        return None
+
+
+def _letter(value: object) -> str:
+    # A bool is an int to Python, and not to anybody else.
+    return "b" if isinstance(value, bool) else "s" if isinstance(value, str) else "i" if isinstance(value, int) else "j"

@@ -1,0 +1,35 @@
+"""The flags of a request's bearer token in ``g.flags``, for an application or a blueprint::
+
+    Flags(app, Flagbearer(issuer="https://flags.example.com", audience="api"))
+
+    @app.get("/")
+    def read():
+        return {"on": g.flags.get_boolean_flag("new_ai_model", False)}
+"""
+
+from flask import Blueprint, Flask, Response, g, jsonify, request
+
+from flagbearer import _bearer
+from flagbearer._error import FlagbearerError
+from flagbearer._reader import Flagbearer
+
+__all__ = ["Flags"]
+
+
+class Flags:
+    """Answers 401 without a good token, and 503 while the issuer's keys cannot be had."""
+
+    def __init__(self, app: Flask | Blueprint, flagbearer: Flagbearer) -> None:
+        self._flagbearer = flagbearer
+        app.before_request(self._before_request)
+
+    def _before_request(self) -> Response | None:
+        try:
+            g.flags = self._flagbearer.verify(_bearer.token(request.headers.get("Authorization")))
+        except FlagbearerError as error:
+            status, headers, body = _bearer.refusal(error)
+            response = jsonify(body)
+            response.status_code = status
+            response.headers.update(headers)
+            return response
+        return None

@@ -1,0 +1,125 @@
+//! Python's door to the core. It converts and never decides; `flagbearer/_reader.py` adds the HTTP GET, and the classes that
+//! users see are Python's.
+
+use std::sync::Arc;
+
+use flagbearer::error::Error;
+use flagbearer::flag_set::FlagSet;
+use flagbearer::reader::{FETCH_TIMEOUT_SECONDS, KeySource, MAX_BODY_BYTES, Memory, Poll, Response};
+use flagbearer::timestamp::Timestamp;
+use flagbearer::token::{Verifier, VerifierOptions};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyType};
+
+mod testing;
+
+// Classes of Python's own: a native exception would need Python 3.12, and a native set would make a call of each read.
+static ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static FLAG_SET: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// The one translation of the core's errors.
+fn refuse(error: Error) -> PyErr {
+    Python::attach(|py| match ERROR.import(py, "flagbearer._error", "FlagbearerError") {
+        Ok(class) => PyErr::from_type(class.clone(), (error.code.as_str(), error.message, error.pointer)),
+        Err(import) => import,
+    })
+}
+
+/// Seconds since 1970, as `time.time()` has them.
+fn instant(seconds: f64) -> Timestamp {
+    Timestamp::from_milliseconds((seconds * 1000.0) as i64)
+}
+
+#[pyclass(frozen, module = "flagbearer._native")]
+struct Reader {
+    reader: flagbearer::reader::Reader,
+    memory: Memory<Arc<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl Reader {
+    #[new]
+    #[pyo3(signature = (*, issuer, audience, client_id, profile, leeway, jwks_uri, discovery))]
+    fn new(
+        issuer: &str,
+        audience: Option<&str>,
+        client_id: Option<&str>,
+        profile: Option<&str>,
+        leeway: Option<f64>,
+        jwks_uri: Option<String>,
+        discovery: bool,
+    ) -> PyResult<Self> {
+        let verifier = Verifier::new(&VerifierOptions { issuer, audience, client_id, profile, leeway });
+        let source = match (jwks_uri, discovery) {
+            (Some(url), _) => KeySource::Url(url),
+            (None, true) => KeySource::Discovery,
+            (None, false) => KeySource::WellKnown,
+        };
+        let reader = verifier.and_then(|verifier| flagbearer::reader::Reader::new(verifier, source)).map_err(refuse)?;
+        Ok(Self { reader, memory: Memory::default() })
+    }
+
+    /// The flag set, or nothing when keys must be fetched first. The same token again answers the same set.
+    ///
+    /// The interpreter's lock is released for the signature alone, which takes nearly all of the time. The core's own locks are
+    /// therefore only ever held under the interpreter's, and so by no other thread at a fork: a child never finds them locked.
+    fn verify<'py>(&self, token: &Bound<'py, PyAny>, now: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, now) = (token.py(), instant(now));
+        // What is no text, or none that UTF-8 can write, is no token; the core has the words for that.
+        let token = token.cast::<PyString>().ok().and_then(|token| token.to_str().ok()).unwrap_or_default();
+        if let Some(flags) = self.reader.recall(&self.memory, token, now) {
+            return Ok(Some(flags.bind(py).clone()));
+        }
+        let Some((prepared, keys)) = self.reader.prepare(token, now).map_err(refuse)? else { return Ok(None) };
+        let (flags, receipt) = py.detach(|| prepared.verify(keys)).map_err(refuse)?;
+        let flags = FLAG_SET.import(py, "flagbearer._flag_set", "FlagSet")?.call1((flags.tables(),))?;
+        self.memory.keep(token, receipt, Arc::new(flags.clone().unbind()));
+        Ok(Some(flags))
+    }
+
+    /// What to do next, as `(id, url, until)`: with `url`, get it; with `until`, come back then; with neither, wait.
+    fn poll(&self, now: f64) -> (Option<u64>, Option<String>, Option<f64>) {
+        match self.reader.poll(instant(now)) {
+            Poll::Fetch(fetch) => (Some(fetch.id), Some(fetch.url), None),
+            Poll::Pending => (None, None, None),
+            Poll::Idle { until } => (None, None, Some(until.milliseconds() as f64 / 1000.0)),
+        }
+    }
+
+    /// Takes the body of an answer, or nothing for a fetch that failed.
+    fn receive(&self, id: u64, body: Option<&[u8]>, now: f64) {
+        self.reader.receive(id, body.map_or(Response::Failed, Response::Body), instant(now));
+    }
+}
+
+/// The keys whose flags differ between two sets, each given as its claims.
+#[pyfunction]
+fn changed_from(newer: &str, older: &str) -> PyResult<Vec<String>> {
+    let (newer, older) = (FlagSet::of_claims(newer).map_err(refuse)?, FlagSet::of_claims(older).map_err(refuse)?);
+    Ok(newer.changed_from(&older).into_iter().map(str::to_owned).collect())
+}
+
+/// The flag set of a `feature_flags` claim, handed over as after a verification.
+#[pyfunction]
+fn tables_of_claim(claim: &str) -> PyResult<String> {
+    FlagSet::of_claim(claim).map(|flags| flags.tables()).map_err(refuse)
+}
+
+#[pymodule]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::testing::{
+        buckets_json, effect_json, encode_claim, error_codes, evaluate_json, signature_valid, usable_keys,
+    };
+    #[pymodule_export]
+    use super::{Reader, changed_from, tables_of_claim};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("FETCH_TIMEOUT_SECONDS", super::FETCH_TIMEOUT_SECONDS)?;
+        module.add("MAX_BODY_BYTES", super::MAX_BODY_BYTES)
+    }
+}

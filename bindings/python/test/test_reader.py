@@ -1,0 +1,382 @@
+"""Verifying against an issuer that rotates, fails, lies and disappears; in threads, in asyncio, and after a fork."""
+
+import asyncio
+import base64
+import json
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import jwt
+import pytest
+from issuer import Issuer, send
+
+from flagbearer import Flagbearer, FlagbearerError, FlagSet, _reader
+
+
+def refused(code: str, work: Any) -> None:
+    with pytest.raises(FlagbearerError) as error:
+        work()
+    assert error.value.code == code, str(error.value)
+    assert str(error.value)
+
+
+class Clock(SimpleNamespace):
+    """`time`, moved forward."""
+
+    ahead = 0.0
+
+    def __init__(self) -> None:
+        super().__init__(sleep=time.sleep, monotonic=time.monotonic)
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(_reader, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256"])
+def test_a_token_that_another_library_signed_is_verified(issuer: Issuer, reader: Flagbearer, algorithm: str) -> None:
+    issuer.rotate(algorithm)
+    for flags in (reader.verify(issuer.token()), asyncio.run(reader.averify(issuer.token()))):
+        assert flags.get_boolean_flag("new_ai_model", False) is True
+        assert (flags.claims["sub"], flags.organization, flags.flags_revision) == ("user_1", "org_1", 41)
+    assert issuer.urls == ["/.well-known/jwks.json"]
+
+
+NO_TOKENS: list[Any] = [
+    None, "", " ", "garbage", "a.b.c", 0, 1.5, True, {}, [], ["a"], object(), b"a.b.c", bytearray(b"a.b.c"), str,
+    "\0", "\ud800", "a.\ud800.c", "é" * 1000, "a" * 1_000_000, "a." * 500_000, "." * 1_000_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", NO_TOKENS, ids=lambda token: repr(token)[:20])
+def test_whatever_is_not_a_token_is_malformed_and_nothing_is_fetched_for_it(issuer: Issuer, reader: Flagbearer, token: Any) -> None:
+    refused("TOKEN_MALFORMED", lambda: reader.verify(token))
+    refused("TOKEN_MALFORMED", lambda: asyncio.run(reader.averify(token)))
+    assert issuer.urls == []
+
+
+def test_forged_and_foreign_tokens_are_refused(issuer: Issuer, reader: Flagbearer) -> None:
+    good, other = issuer.token(), Issuer()
+    header, payload, signature = good.split(".")
+    none = base64.urlsafe_b64encode(json.dumps({"typ": "at+jwt", "alg": "none", "kid": issuer.kid}).encode()).decode().rstrip("=")
+    refused("ALGORITHM_UNSUPPORTED", lambda: reader.verify(f"{none}.{payload}."))
+    hmac = jwt.encode({"iss": issuer.url}, issuer.jwk["x"] * 2, "HS256", {"typ": "at+jwt", "kid": issuer.kid})
+    refused("ALGORITHM_UNSUPPORTED", lambda: reader.verify(hmac))
+    refused("SIGNATURE_INVALID", lambda: reader.verify(f"{header}.{payload}.{signature[:-4]}AAAA"))
+    refused("KEY_UNKNOWN", lambda: reader.verify(other.token(iss=issuer.url)))
+    refused("SIGNATURE_INVALID", lambda: reader.verify(other.token({"kid": issuer.kid}, iss=issuer.url)))
+    refused("ISSUER_MISMATCH", lambda: reader.verify(issuer.token(iss=other.url)))
+    refused("AUDIENCE_MISMATCH", lambda: reader.verify(issuer.token(aud="other")))
+    refused("TOKEN_EXPIRED", lambda: reader.verify(issuer.token(exp=1_700_000_000)))
+    refused("TYPE_INVALID", lambda: reader.verify(issuer.token({"typ": "JWT"})))
+    other.stop()
+
+
+def test_the_same_token_expires_and_is_refused_though_it_was_good(issuer: Issuer, reader: Flagbearer, clock: Clock) -> None:
+    token = issuer.token()
+    flags = reader.verify(token)
+    assert reader.verify(token.encode().decode()) is flags, "it is not verified twice"
+    clock.ahead = 299
+    reader.verify(token)
+    clock.ahead = 306
+    refused("TOKEN_EXPIRED", lambda: reader.verify(token))
+    clock.ahead = 0
+    reader.verify(token)
+
+
+def test_three_rotations_refuse_no_token(issuer: Issuer, reader: Flagbearer, clock: Clock) -> None:
+    for rotation, algorithm in enumerate(["EdDSA", "ES256", "RS256", "EdDSA"]):
+        clock.ahead = 31 * rotation
+        issuer.rotate(algorithm)
+        reader.verify(issuer.token())
+    assert len(issuer.urls) == 4
+
+
+def test_ten_thousand_unknown_keys_cause_one_fetch_in_the_cool_down(issuer: Issuer, reader: Flagbearer) -> None:
+    reader.verify(issuer.token())
+    token = issuer.token({"kid": "0"})
+    _, payload, signature = token.split(".")
+    for i in range(10_000):
+        header = json.dumps({"typ": "at+jwt", "alg": "EdDSA", "kid": f"unknown_{i}"}).encode()
+        forged = f"{base64.urlsafe_b64encode(header).decode().rstrip('=')}.{payload}.{signature}"
+        refused("KEY_UNKNOWN", lambda forged=forged: reader.verify(forged))
+    assert len(issuer.urls) == 2
+
+
+def test_keys_serve_on_while_the_server_is_down_and_are_refreshed_when_it_is_back(
+    issuer: Issuer, reader: Flagbearer, clock: Clock
+) -> None:
+    token = issuer.token(exp=int(time.time()) + 100 * 3600)
+    reader.verify(token)
+    issuer.answer = lambda request: send(request, 503, b"")  # type: ignore[method-assign]
+    for hours in (0.1, 1.0, 12.0, 23.0):
+        clock.ahead = hours * 3600
+        reader.verify(token)
+    del issuer.answer  # type: ignore[method-assign]
+    before, deadline = len(issuer.urls), time.monotonic() + 10
+    clock.ahead += 60
+    while len(issuer.urls) == before and time.monotonic() < deadline:
+        reader.verify(token)
+    assert len(issuer.urls) == before + 1
+
+
+def test_keys_serve_on_when_the_server_is_gone(issuer: Issuer, reader: Flagbearer, clock: Clock) -> None:
+    token = issuer.token(exp=int(time.time()) + 100 * 3600)
+    reader.verify(token)
+    issuer.stop()
+    for hours in (0.1, 1.0, 23.0):
+        clock.ahead = hours * 3600
+        assert reader.verify(token).get_boolean_flag("new_ai_model", False)
+    clock.ahead = 25 * 3600
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(token))
+
+
+def endless(request: Any) -> None:
+    request.send_response(200)
+    request.end_headers()
+    while True:
+        request.wfile.write(b" " * 65536)
+
+
+def broken_off(request: Any) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "1000")
+    request.end_headers()
+    request.wfile.write(b'{"keys":[]}')
+
+
+BAD_ANSWERS = {
+    "a status other than 200": lambda request: send(request, 404, b""),
+    "a redirect": lambda request: send(request, 302, b"", Location="/elsewhere"),
+    "a page": lambda request: send(request, 200, b"<html>"),
+    "nothing": lambda request: send(request, 200, b""),
+    "no keys": lambda request: send(request, 200, {"keys": []}),
+    "a body that does not end": endless,
+    "a body that breaks off": broken_off,
+    "a connection that breaks off": lambda request: request.connection.close(),
+}
+
+
+@pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
+def test_a_bad_answer_makes_keys_unavailable_and_the_server_is_not_asked_again_at_once(
+    issuer: Issuer, reader: Flagbearer, answer: Any
+) -> None:
+    issuer.answer = answer  # type: ignore[method-assign]
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    assert issuer.urls == ["/.well-known/jwks.json"]
+
+
+@pytest.mark.parametrize("slowly", [False, True], ids=["never answers", "answers byte by byte"])
+def test_a_server_that_takes_too_long_is_given_up_after_five_seconds(issuer: Issuer, reader: Flagbearer, slowly: bool) -> None:
+    done = threading.Event()
+
+    def answer(request: Any) -> None:
+        while slowly and not done.wait(0.2):
+            request.wfile.write(b"H")
+        done.wait(20)
+
+    issuer.answer = answer  # type: ignore[method-assign]
+    begin = time.monotonic()
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    assert 4 < time.monotonic() - begin < 15
+    done.set()
+
+
+def test_keys_are_found_at_another_address_by_discovery_or_by_another_client(issuer: Issuer) -> None:
+    def answer(request: Any) -> None:
+        discovered = request.path.endswith("openid-configuration")
+        send(request, 200, {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"} if discovered else issuer.jwks)
+
+    issuer.answer = answer  # type: ignore[method-assign]
+    asked: list[str] = []
+
+    def fetch(url: str) -> bytes:
+        asked.append(url)
+        return json.dumps(issuer.jwks).encode()
+
+    options: list[dict[str, Any]] = [{"jwks_uri": f"{issuer.url}/direct"}, {"discovery": True}, {}, {"fetch": fetch}]
+    for option in options:
+        Flagbearer(issuer=issuer.url, audience="api", **option).verify(issuer.token())
+    assert issuer.urls == ["/direct", "/.well-known/openid-configuration", "/keys", "/.well-known/jwks.json"]
+    assert asked == [f"{issuer.url}/.well-known/jwks.json"]
+
+
+ISSUER = "https://flags.example.com"
+BAD_SETTINGS: list[dict[str, Any]] = [
+    {"issuer": ISSUER}, {"issuer": 5, "audience": "api"}, {"issuer": "flags", "audience": "api"}, {"issuer": ISSUER, "audience": ""},
+    {"issuer": ISSUER, "audience": ["api"]}, {"issuer": ISSUER, "client_id": "app_1"}, {"issuer": "\ud800", "audience": "api"},
+    {"issuer": ISSUER, "audience": "api", "client_id": "app_1", "profile": "kinde"},
+    {"issuer": ISSUER, "audience": "api", "profile": "auth0"}, {"issuer": ISSUER, "audience": "api", "leeway": 61},
+    {"issuer": ISSUER, "audience": "api", "leeway": "5"}, {"issuer": ISSUER, "audience": "api", "leeway": float("nan")},
+    {"issuer": ISSUER, "audience": "api", "jwks_uri": "file:///etc/passwd"}, {"issuer": ISSUER, "audience": "api", "discovery": "yes"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", BAD_SETTINGS, ids=str)
+def test_settings_that_cannot_work_are_refused_when_the_reader_is_made(settings: Any) -> None:
+    refused("CONFIGURATION_INVALID", lambda: Flagbearer(**settings))
+
+
+def test_threads_and_tasks_wait_for_one_fetch(issuer: Issuer, reader: Flagbearer) -> None:
+    def answer(request: Any) -> None:
+        time.sleep(0.3)
+        send(request, 200, issuer.jwks)
+
+    issuer.answer = answer  # type: ignore[method-assign]
+    token = issuer.token()
+
+    async def tasks() -> list[FlagSet]:
+        hasty = asyncio.create_task(reader.averify(token))
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        await asyncio.sleep(0.05)
+        hasty.cancel()
+        found = await asyncio.gather(*(reader.averify(token) for _ in range(50)))
+        ticking.cancel()
+        assert hasty.cancelled() and ticks >= 10, "the loop went on while keys were fetched"
+        return found
+
+    with ThreadPoolExecutor(32) as pool:
+        waiting = [pool.submit(reader.verify, token) for _ in range(31)]
+        assert len(asyncio.run(tasks())) == 50
+        assert all(one.result().get_boolean_flag("new_ai_model", False) for one in waiting)
+    assert len(issuer.urls) == 1
+
+
+def test_threads_verify_and_read_without_getting_into_each_others_way(issuer: Issuer, reader: Flagbearer) -> None:
+    tokens = [issuer.token(jti=str(i), flags_rev=i, feature_flags={"n": {"t": "i", "v": i}}) for i in range(20)]
+
+    def work(start: int) -> None:
+        for i in range(start, start + 500):
+            flags = reader.verify(tokens[i % 20])
+            assert flags.get_integer_flag("n", -1) == flags.flags_revision == i % 20
+            if i % 10 == 0:
+                refused("TOKEN_MALFORMED", lambda: reader.verify("x"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(issuer.urls) == 1
+
+
+def in_child(work: Any) -> None:
+    """Runs it after a fork, as gunicorn's workers are made, and fails if it does or if it hangs."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 20
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            pytest.fail("the child hangs")
+        time.sleep(0.02)
+    assert ended[1] == 0, "the child failed"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+class TestFork:
+    def test_children_verify_with_their_parents_keys(self, issuer: Issuer, reader: Flagbearer) -> None:
+        token = issuer.token()
+        reader.verify(token)
+        issuer.answer = lambda request: send(request, 503, b"")  # type: ignore[method-assign]
+        for _ in range(3):
+            in_child(lambda: reader.verify(token))
+
+    def test_a_child_fetches_keys_of_its_own(self, issuer: Issuer, reader: Flagbearer) -> None:
+        in_child(lambda: reader.verify(issuer.token()))
+        reader.verify(issuer.token())
+        assert len(issuer.urls) == 2
+
+    def test_a_fork_in_the_middle_of_a_fetch_hangs_nobody(self, issuer: Issuer, reader: Flagbearer) -> None:
+        asked, answer = threading.Event(), threading.Event()
+
+        def late(request: Any) -> None:
+            first = not asked.is_set()
+            asked.set()
+            if first:
+                answer.wait(10)
+            send(request, 200, issuer.jwks)
+
+        issuer.answer = late  # type: ignore[method-assign]
+        token = issuer.token()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(reader.verify, token)
+            assert asked.wait(5)
+            begin = time.monotonic()
+            in_child(lambda: reader.verify(token))
+            assert time.monotonic() - begin < 4
+            answer.set()
+            assert waiting.result(5).flags_revision == 41
+
+    def test_forks_among_verifying_threads_hang_nobody(self, issuer: Issuer, reader: Flagbearer) -> None:
+        token, done = issuer.token(), threading.Event()
+        reader.verify(token)
+
+        def work() -> None:
+            while not done.is_set():
+                reader.verify(token)
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(20):
+                in_child(lambda: [reader.verify(token) for _ in range(10)])
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+
+
+def test_verifying_lets_other_threads_run(issuer: Issuer, reader: Flagbearer) -> None:
+    token = issuer.token()
+    reader.verify(token)
+    # Never remembered, so that its signature is checked each time.
+    forged = f"{token[:-4]}AAAA"
+    turns, done = 0, threading.Event()
+
+    def other() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    # From here on nobody is made to give the interpreter's lock up: the other thread gets it when it is released, or never.
+    sys.setswitchinterval(100)
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        before, deadline = turns, time.monotonic() + 30
+        while turns < before + 5 and time.monotonic() < deadline:
+            refused("SIGNATURE_INVALID", lambda: reader.verify(forged))
+        assert turns >= before + 5
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
