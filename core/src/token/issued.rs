@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::compact::Compact;
 use super::payload::Payload;
-use super::{KeySet, Prepared, Profile};
+use super::verifier::Signed;
+use super::{KeySet, Profile};
 use crate::error::{Error, ErrorCode, Result};
 use crate::flag_set::FlagSet;
 use crate::timestamp::Timestamp;
@@ -13,7 +14,7 @@ use crate::timestamp::Timestamp;
 /// A token that awaits its key. Nothing of it is to be trusted but that it names a key.
 #[derive(Debug)]
 pub struct Presented<'t> {
-    prepared: Prepared<'t>,
+    signed: Signed<'t>,
     claims: Result<Issued>,
 }
 
@@ -49,20 +50,20 @@ impl<'t> Presented<'t> {
             true => issued(claims, &payload),
             false => Err(Error::new(ErrorCode::TypeInvalid, "the token's `typ` is not that of an access token")),
         };
-        let prepared = Prepared::unreleased(algorithm, header.key_id, signing_input, signature);
-        Ok(Self { prepared, claims })
+        let signed = Signed { algorithm, key_id: header.key_id, input: signing_input, signature };
+        Ok(Self { signed, claims })
     }
 
     /// The key that must have signed it.
     pub fn key_id(&self) -> Option<&str> {
-        self.prepared.key_id()
+        self.signed.key_id.as_deref()
     }
 
     /// What it says, once its signature is that of one of these keys.
     ///
     /// Errors: `KeyUnknown` `AlgorithmUnsupported` `SignatureInvalid` `TypeInvalid` `ClaimMissing` `FlagsMalformed`.
     pub fn verify(self, keys: &KeySet) -> Result<Issued> {
-        self.prepared.key(keys)?.verify(self.prepared.signing_input(), self.prepared.signature())?;
+        self.signed.check(keys)?;
         self.claims
     }
 }

@@ -81,7 +81,8 @@ impl Verifier {
         let lifetime = claims.lifetime();
         let outcome = self.policy.check(header.token_type.as_deref(), &claims, now);
         let outcome = outcome.and_then(|()| claims.into_flags()).map(|flags| flags.with_claims(payload));
-        Ok(Prepared { algorithm, key_id: header.key_id, signing_input, signature, lifetime, outcome })
+        let signed = Signed { algorithm, key_id: header.key_id, input: signing_input, signature };
+        Ok(Prepared { signed, lifetime, outcome })
     }
 
     /// Whether a token that was verified before is still, or already, in its time.
@@ -96,8 +97,7 @@ impl Verifier {
     #[cfg(feature = "crypto")]
     pub fn verify(&self, token: &str, keys: &KeySet, now: Timestamp) -> Result<FlagSet> {
         let prepared = self.prepare(token, now)?;
-        let key = prepared.key(keys)?;
-        key.verify(prepared.signing_input(), prepared.signature())?;
+        prepared.signed.check(keys)?;
         prepared.release()
     }
 }
@@ -109,54 +109,17 @@ pub struct Receipt {
     pub(crate) keys: Arc<KeySet>,
 }
 
-/// A token that awaits the check of its signature.
+/// The half of a token that its signature is checked with.
 #[derive(Debug)]
-#[must_use]
-pub struct Prepared<'t> {
-    algorithm: Algorithm,
-    key_id: Option<String>,
-    signing_input: &'t [u8],
-    signature: Vec<u8>,
-    lifetime: Lifetime,
-    outcome: Result<FlagSet>,
+pub(crate) struct Signed<'t> {
+    pub algorithm: Algorithm,
+    pub key_id: Option<String>,
+    pub input: &'t [u8],
+    pub signature: Vec<u8>,
 }
 
-impl<'t> Prepared<'t> {
-    /// The parts that a signature is checked with, of a token whose claims are kept elsewhere meanwhile.
-    #[cfg(feature = "crypto")]
-    pub(crate) fn unreleased(
-        algorithm: Algorithm,
-        key_id: Option<String>,
-        signing_input: &'t [u8],
-        signature: Vec<u8>,
-    ) -> Self {
-        let outcome = Err(Error::new(ErrorCode::ClaimMissing, "the token's claims are kept elsewhere"));
-        Self { algorithm, key_id, signing_input, signature, outcome }
-    }
-}
-
-impl Prepared<'_> {
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    /// `kid`, at most 128 bytes. A key into the issuer's set and nothing else.
-    pub fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
-    }
-
-    /// What the signature is over.
-    pub fn signing_input(&self) -> &[u8] {
-        self.signing_input
-    }
-
-    pub fn signature(&self) -> &[u8] {
-        &self.signature
-    }
-
-    /// The issuer's key that must have signed the token.
-    ///
-    /// Errors: `KeyUnknown`, also without `kid`; `AlgorithmUnsupported` when that key is for another algorithm.
+impl Signed<'_> {
+    /// The key that must have signed the token.
     pub fn key<'k>(&self, keys: &'k KeySet) -> Result<&'k PublicKey> {
         let key = self.key_id.as_deref().and_then(|key_id| keys.get(key_id));
         let key = key.ok_or_else(|| Error::new(ErrorCode::KeyUnknown, "the token's `kid` is none of the issuer's keys"))?;
@@ -169,12 +132,54 @@ impl Prepared<'_> {
         Ok(key)
     }
 
+    #[cfg(feature = "crypto")]
+    pub fn check(&self, keys: &KeySet) -> Result<()> {
+        self.key(keys)?.verify(self.input, &self.signature)
+    }
+}
+
+/// A token that awaits the check of its signature.
+#[derive(Debug)]
+#[must_use]
+pub struct Prepared<'t> {
+    signed: Signed<'t>,
+    #[cfg_attr(not(feature = "crypto"), expect(dead_code, reason = "only a checked token is worth remembering"))]
+    lifetime: Lifetime,
+    outcome: Result<FlagSet>,
+}
+
+impl Prepared<'_> {
+    pub fn algorithm(&self) -> Algorithm {
+        self.signed.algorithm
+    }
+
+    /// `kid`, at most 128 bytes. A key into the issuer's set and nothing else.
+    pub fn key_id(&self) -> Option<&str> {
+        self.signed.key_id.as_deref()
+    }
+
+    /// What the signature is over.
+    pub fn signing_input(&self) -> &[u8] {
+        self.signed.input
+    }
+
+    pub fn signature(&self) -> &[u8] {
+        &self.signed.signature
+    }
+
+    /// The issuer's key that must have signed the token.
+    ///
+    /// Errors: `KeyUnknown`, also without `kid`; `AlgorithmUnsupported` when that key is for another algorithm.
+    pub fn key<'k>(&self, keys: &'k KeySet) -> Result<&'k PublicKey> {
+        self.signed.key(keys)
+    }
+
     /// Checks the signature. Answers the flags, and a receipt for [`Memory::keep`](crate::reader::Memory::keep).
     ///
     /// Errors: those of [`Verifier::verify`].
     #[cfg(feature = "crypto")]
     pub fn verify(self, keys: Arc<KeySet>) -> Result<(FlagSet, Receipt)> {
-        self.key(&keys)?.verify(self.signing_input, &self.signature)?;
+        self.signed.check(&keys)?;
         let receipt = Receipt { lifetime: self.lifetime, keys };
         self.release().map(|flags| (flags, receipt))
     }
