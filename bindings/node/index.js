@@ -112,6 +112,7 @@ class FlagSet {
   }
 
   changedFrom(older) {
+    if (!(older instanceof FlagSet)) throw new FlagbearerError('CONFIGURATION_INVALID', 'a flag set is compared with a flag set')
     return native.changedFrom(this.#texts[6], older.#texts[6])
   }
 
@@ -162,6 +163,26 @@ async function get(fetch, { url, timeoutMilliseconds, maxBytes }) {
   }
 }
 
+/** What an option has to be; napi's own words for a wrong one are Rust's. */
+const OPTIONS = new Map([
+  ...['issuer', 'audience', 'clientId', 'profile', 'jwksUri'].map((name) => [name, 'string']),
+  ['leeway', 'number'],
+  ['discovery', 'boolean'],
+  ['fetch', 'function'],
+])
+
+function checked(options) {
+  for (const [name, value] of Object.entries(options)) {
+    const expected = OPTIONS.get(name)
+    const problem =
+      expected === undefined
+        ? `\`${name}\` is not an option; there are ${[...OPTIONS.keys()].join(', ')}`
+        : `\`${name}\` has to be a ${expected}`
+    if (expected === undefined || (value != null && typeof value !== expected)) throw new FlagbearerError('CONFIGURATION_INVALID', problem)
+  }
+  return options
+}
+
 class Flagbearer {
   #reader
   #fetch
@@ -169,7 +190,7 @@ class Flagbearer {
   #refreshAt = Infinity
 
   constructor(options) {
-    const { fetch, ...settings } = options ?? {}
+    const { fetch, ...settings } = checked(options ?? {})
     try {
       this.#reader = new native.NativeReader(settings)
     } catch (cause) {

@@ -10,3 +10,9 @@ export function usableKeys(jwks: string): string[]
 export function signatureValid(jwks: string, input: Uint8Array, signature: Uint8Array): boolean
 /** Every code that a reader answers. */
 export function errorCodes(): string[]
+/** What each flag is for a context, and why; a refusal has the `pointer` to the member at fault. */
+export function evaluateJson(document: object): Record<string, unknown>
+/** The buckets of a subject: `{ rollout, split }`. */
+export function bucketsJson(document: { salt: string; subject: string }): { rollout: number; split: number }
+/** How a change alters who is served what: `{ effect, holdouts }`. */
+export function effectJson(document: object): { effect: string; holdouts: object[] }

@@ -13,9 +13,22 @@ function call(work) {
   }
 }
 
+/** One document in, one out; a refusal also says where in the document, as a JSON pointer. */
+function through(door, document) {
+  try {
+    return JSON.parse(door(JSON.stringify(document)))
+  } catch (cause) {
+    const [pointer, ...message] = cause.message.split('\n')
+    throw Object.assign(new FlagbearerError(cause.code, message.join('\n'), { cause }), { pointer })
+  }
+}
+
 // Assigned one by one, so that ES modules see the names.
 exports.flagSetOfClaim = (claim) => new FlagSet(call(() => native.flagSetOfClaim(claim)))
 exports.encodeClaim = (dialect, flags) => call(() => native.encodeClaim(dialect, JSON.stringify(flags)))
 exports.usableKeys = (jwks) => call(() => native.usableKeys(jwks))
 exports.signatureValid = (jwks, input, signature) => call(() => native.signatureValid(jwks, input, signature))
+exports.evaluateJson = (document) => through(native.evaluateJson, document)
+exports.bucketsJson = (document) => through(native.bucketsJson, document)
+exports.effectJson = (document) => through(native.effectJson, document)
 exports.errorCodes = native.errorCodes

@@ -140,7 +140,11 @@ impl<'a> Change<'a> {
         }
         let mut space = Space::new(self);
         let mut verdict = Verdict::default();
-        for instant in self.instants(now) {
+        let instants = self.instants(now);
+        if space.too_long(instants.len()) {
+            return Effect::Mixed;
+        }
+        for instant in instants {
             space.stand_at(instant, false);
             let seen_all = space.explore(&mut |space| {
                 if let Some((before, after)) = space.difference(|before, after| verdict.with(before, after) != verdict)? {

@@ -18,6 +18,9 @@ use crate::issuer::{Issuer, create_keys};
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
 use crate::store::{ApiKey, Author, Role, Store};
 
+/// How often ended sessions are cleared away.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// How often the clock is compared with the database's.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -76,7 +79,7 @@ impl Server {
             .map_err(|error| Error::configuration(format!("cannot listen on {}: {error}", config.listen)))?;
         let address = listener.local_addr().map_err(Error::internal)?;
         let public_url = match &config.public_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
+            Some(url) => public_url(url)?,
             None => format!("http://{address}"),
         };
         let environments = store.read().await?.environments().await?;
@@ -100,6 +103,7 @@ impl Server {
             tokio::time::sleep(FAREWELL).await;
         };
         let store = self.app.store.clone();
+        tokio::spawn(sweep(Arc::downgrade(&store)));
         // Answers are small and complete: waiting to fill a packet only delays them.
         let listener = self.listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
@@ -114,6 +118,31 @@ impl Server {
         store.close().await;
         Ok(())
     }
+}
+
+/// Clears away what has ended, at the start and every so often.
+async fn sweep(store: Weak<Store>) {
+    while let Some(held) = store.upgrade() {
+        match held.sweep().await {
+            Ok(0) => {}
+            Ok(sessions) => tracing::info!(sessions, "sessions that ended a week ago are removed"),
+            Err(error) => tracing::warn!(%error, "ended sessions could not be removed; the next try is in an hour"),
+        }
+        drop(held);
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+/// An issuer is an http(s) URL without query and fragment (RFC 8414 §2); readers compare it byte by byte.
+fn public_url(url: &str) -> Result<String> {
+    let parsed = url.parse::<axum::http::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some()
+            && uri.query().is_none()
+            && !url.contains('#')
+    });
+    let detail = || format!("the public URL `{url}` is not of the form https://flags.example.com");
+    parsed.map(|_| url.trim_end_matches('/').to_owned()).ok_or_else(|| Error::configuration(detail()))
 }
 
 /// Keeps the clock with the database's, so that replicas agree although their machines drift.

@@ -193,4 +193,15 @@ on_both_engines! {
         let problem = admin.post("/v1/api-keys", json!({ "name": "x", "role": "god" })).await.refused(422, "VALUE_INVALID");
         assert_eq!(problem["errors"][0]["pointer"], "/role");
     }
+
+    async fn the_last_administrator_key_stays(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        admin.key("administrator", Some("staging")).await;
+        admin.delete("/v1/api-keys/configured").await.refused(409, "LAST_ADMINISTRATOR");
+        let other = server.api(&admin.key("administrator", None).await);
+        assert_eq!(admin.delete("/v1/api-keys/configured").await.status, 204);
+        admin.get("/v1/flags").await.refused(401, "UNAUTHENTICATED");
+        other.get("/v1/flags").await.ok();
+    }
 }

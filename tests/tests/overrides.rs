@@ -134,4 +134,25 @@ on_both_engines! {
         send(Method::DELETE, &tag).await.refused(412, "REVISION_MISMATCH");
         send(Method::DELETE, &next).await.ok();
     }
+
+    async fn whoever_is_held_out_is_found_among_many_who_are_not(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        admin.flag("f", "boolean", json!(false)).await;
+        admin.flag("n", "integer", json!(0)).await;
+        for (flag, users, value) in [("f", 1300, "true"), ("n", 150, "7")] {
+            let id = admin.get(&format!("/v1/flags/{flag}")).await.ok()["id"].as_str().expect("an id").to_owned();
+            let rows: Vec<_> = (0..users).map(|user| format!("('user', 'u{user}', '', '{id}', '{value}', 1)")).collect();
+            let sql = format!("INSERT INTO overrides (level, subject, environment, flag, value, revision) VALUES {}", rows.join(", "));
+            server.database.execute(&sql).await;
+        }
+        admin.put("/v1/flags/f/users/zzz", json!({ "value": false })).await.ok();
+        let targeting = |flag: &str| format!("/v1/flags/{flag}/environments/production/targeting");
+        let all = admin.put(&targeting("f"), json!({ "audience": "all" })).await.ok();
+        let held_out: Vec<_> = all["holdouts"].as_array().expect("holdouts").iter().map(|holdout| &holdout["user"]).collect();
+        assert_eq!((held_out, all.get("holdouts_truncated")), (vec![&json!("zzz")], None));
+        let some = admin.put(&targeting("n"), json!({ "audience": "all", "value": 9 })).await.ok();
+        let listed = some["holdouts"].as_array().expect("holdouts").len();
+        assert_eq!((listed, &some["holdouts_truncated"]), (100, &json!(true)), "and says that there are more");
+    }
 }

@@ -149,4 +149,24 @@ on_both_engines! {
         assert_eq!(admin.get("/v1/sessions").await.ok()["data"], json!([]));
         admin.send(admin.request(Method::GET, "/v1/sessions?user=alice")).await.ok();
     }
+
+    async fn a_session_that_ended_a_week_ago_is_cleared_away(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let application = admin.application("production").await;
+        let ended = admin.session(&application, "alice", None).await["session_id"].clone();
+        server.clock.advance(37 * 86_400);
+        let kept = admin.session(&application, "bob", None).await["session_id"].clone();
+        admin.delete(&format!("/v1/sessions/{}", kept.as_str().expect("an id"))).await;
+        admin.get(&format!("/v1/sessions/{}", ended.as_str().expect("an id"))).await.ok();
+        let clock = server.clock.clone();
+        let server = TestServer::on(server.stop().await, clock).await;
+        // The start clears away; it does not wait for it.
+        let cleared = async {
+            while server.database.texts("SELECT id FROM sessions").await != [kept.as_str().expect("an id")] {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), cleared).await.expect("the ended session goes, the other stays");
+    }
 }

@@ -210,3 +210,15 @@ async fn two_servers_that_start_together_with_one_key_found_one_installation() {
 async fn two_servers_that_start_together_with_one_key_file_found_one_installation() {
     founded_once(|_| {}).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_public_url_that_no_reader_could_use_stops_the_start() {
+    let database = Database::create(Engine::Sqlite).await;
+    for url in ["foo", "ftp://flags.example.com", "https://flags.example.com/?q", "https://flags.example.com/#x"] {
+        let printed = Process::refused(&database, |command| {
+            command.env("FLAGBEARER_PUBLIC_URL", url);
+        })
+        .await;
+        assert!(printed.contains(url) && printed.contains("https://flags.example.com"), "{printed}");
+    }
+}

@@ -5,6 +5,7 @@ use flagbearer::door;
 use flagbearer::flag_set::FlagSet;
 use flagbearer::token::KeySet;
 use napi_derive::napi;
+use serde_json::Value;
 
 use super::{Refusal, refuse};
 
@@ -32,4 +33,31 @@ pub fn usable_keys(jwks: String) -> Result<Vec<String>, Refusal> {
 pub fn signature_valid(jwks: String, input: &[u8], signature: &[u8]) -> Result<bool, Refusal> {
     let set = KeySet::parse(jwks.as_bytes()).map_err(refuse)?;
     Ok(set.iter().next().is_some_and(|key| key.verify(input, signature).is_ok()))
+}
+
+/// A door of the core's: one JSON document in, one out. A refusal's message is its pointer, a line break, and the message.
+fn through(work: fn(&Value) -> flagbearer::error::Result<Value>, text: &str) -> Result<String, Refusal> {
+    let answer = document::parse(text.as_bytes()).and_then(|value| work(&value));
+    answer.map(|answer| answer.to_string()).map_err(|mut error| {
+        error.message.insert_str(0, &format!("{}\n", error.pointer));
+        refuse(error)
+    })
+}
+
+/// Flags, overrides, a context and a time: what each flag is, and why.
+#[napi]
+pub fn evaluate_json(text: String) -> Result<String, Refusal> {
+    through(door::evaluate_json, &text)
+}
+
+/// A salt and a subject: its buckets.
+#[napi]
+pub fn buckets_json(text: String) -> Result<String, Refusal> {
+    through(door::buckets_json, &text)
+}
+
+/// A change: its effect and its holdouts.
+#[napi]
+pub fn effect_json(text: String) -> Result<String, Refusal> {
+    through(door::effect_json, &text)
 }

@@ -211,7 +211,7 @@ test('settings that cannot work are refused when the reader is made', () => {
     undefined, null, {}, 'x', { issuer }, { issuer: 5, audience: 'api' }, { issuer: 'flags', audience: 'api' }, { issuer, audience: '' },
     { issuer, audience: ['api'] }, { issuer, clientId: 'app_1' }, { issuer, audience: 'api', clientId: 'app_1', profile: 'kinde' },
     { issuer, audience: 'api', profile: 'auth0' }, { issuer, audience: 'api', leeway: 61 }, { issuer, audience: 'api', leeway: '5' },
-    { issuer, audience: 'api', jwksUri: 'file:///etc/passwd' },
+    { issuer, audience: 'api', jwksUri: 'file:///etc/passwd' }, { issuer, audience: 'api', audiance: 'typo' }, { issuer, audience: 'api', fetch: 5 },
   ]) {
     assert.throws(() => new Flagbearer(options), refused('CONFIGURATION_INVALID'))
   }

@@ -84,7 +84,8 @@ pub(super) fn find<'c>(
     now: Timestamp,
     candidates: impl IntoIterator<Item = StandingOverride<'c>>,
 ) -> Vec<Holdout> {
-    let mut search = Search { space: Space::new(change), visits_left: MAX_VISITS };
+    let space = Space::new(change);
+    let mut search = Search { visits_left: space.visits_left(), space };
     search.space.stand_at(now, true);
     let offers: Vec<Offer> = search.offers().into_iter().filter(|offer| search.any(*offer, |_, _| Ok(true))).collect();
     let mut holdouts = search.levels(&offers);
@@ -129,9 +130,8 @@ fn overridden(candidate: StandingOverride<'_>) -> Holdout {
     holdout
 }
 
-/// How many places of the decision tree are visited for all holdouts together, and for one question about them. Beyond
-/// that a holdout may be left out; settings with at most one rule never get there.
-const MAX_VISITS: usize = 1 << 20;
+/// How many places of the decision tree are visited for one question about holdouts; all questions together share what the
+/// space allows. Beyond that a holdout may be left out; settings with at most one rule never get there.
 const MAX_VISITS_EACH: usize = 1 << 14;
 
 /// Looks for one context at a time that shows what is asked.

@@ -24,8 +24,11 @@ use crate::setting::{Override, Rule, Serve};
 use crate::subject::SubjectKind;
 use crate::timestamp::Timestamp;
 
-/// How many places of the decision tree are visited before giving up. Settings with at most one rule never give up.
-const MAX_VISITS: usize = 1 << 18;
+/// How much is done before giving up, counted in rules looked at: an administrator waits for the answer, and others for
+/// the administrator. Settings with at most one rule never give up.
+const MAX_WORK: usize = 1 << 21;
+/// The same for getting ready to look, which each instant costs once more.
+const MAX_READYING: usize = 1 << 16;
 /// How many groups of conditions are too many.
 const MAX_GROUPS: usize = 256;
 
@@ -144,7 +147,7 @@ impl<'a> Space<'a> {
             (true, _) => None,
             // Exploring goes as deep as there are questions; two to the power of these would be too many anyway.
             (false, MAX_GROUPS..) => Some(0),
-            (false, _) => Some(MAX_VISITS),
+            (false, _) => Some(MAX_WORK / states.iter().map(|state| state.setting.rules.len()).sum::<usize>().max(1)),
         };
         let chosen = vec![None; answers.len()];
         Self { sides, standing, classes, differing, instant: Timestamp::from_seconds(0), answers, chosen, visits_left }
@@ -197,6 +200,12 @@ impl<'a> Space<'a> {
         self.chosen[question] = None;
         self.answers[question] = answers;
         seen_all
+    }
+
+    /// Whether there are more instants than can be looked at.
+    pub fn too_long(&self, instants: usize) -> bool {
+        let rules: usize = self.sides.iter().map(|side| side.rules.len()).sum();
+        self.visits_left.is_some() && instants * rules > MAX_READYING
     }
 
     /// Sets how many places may be visited from now on, where an end is set at all.

@@ -93,6 +93,10 @@ impl Control {
         let mut write = self.store.write().await?;
         let key = write.api_key(id).await?.ok_or_else(|| not_found(id))?;
         call.check_match(key.revision)?;
+        if key.role == Role::Administrator && key.environment.is_none() && write.administrators().await? == 1 {
+            let detail = "this is the last administrator key, and nobody could make another; create one first";
+            return Err(Error::conflict("LAST_ADMINISTRATOR", detail));
+        }
         write.delete_api_key(&key).await?;
         self.finish(write, call, Answer::gone()).await
     }

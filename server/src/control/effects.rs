@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::store::{Connection, Level, StoredFlag, StoredOverride, Write};
 
 /// So many standing overrides of a flag, per level, are looked at for holdouts.
-const CANDIDATES: i64 = 1000;
+const CANDIDATES: i64 = 10_000;
 
-/// So many holdouts are answered.
+/// So many holdouts are answered; an answer that leaves some out says so.
 const HOLDOUTS: usize = 100;
 
 /// How a write changed who is served what, and who is held out.
@@ -22,19 +22,28 @@ const HOLDOUTS: usize = 100;
 pub struct Outcome {
     pub effect: Effect,
     pub holdouts: Vec<Holdout>,
+    /// There are, or may be, more holdouts than these.
+    pub truncated: bool,
 }
 
 impl Outcome {
     /// Adds another flag's or another environment's outcome.
     pub fn merge(&mut self, other: Outcome) {
         self.effect = self.effect.merge(other.effect);
+        self.truncated |= other.truncated;
         for holdout in other.holdouts {
-            if self.holdouts.len() < HOLDOUTS && !self.holdouts.contains(&holdout) {
-                self.holdouts.push(holdout);
+            if self.holdouts.contains(&holdout) {
+                continue;
             }
+            if self.holdouts.len() == HOLDOUTS {
+                self.truncated = true;
+                break;
+            }
+            self.holdouts.push(holdout);
         }
         if self.effect == Effect::Narrowed {
             self.holdouts.clear();
+            self.truncated = false;
         }
     }
 
@@ -46,6 +55,9 @@ impl Outcome {
         document["revision"] = revision.into();
         document["effect"] = crate::store::to_value(&self.effect)?;
         document["holdouts"] = crate::store::to_value(&self.holdouts)?;
+        if self.truncated {
+            document["holdouts_truncated"] = true.into();
+        }
         Ok(document)
     }
 }
@@ -58,18 +70,23 @@ struct Standing {
 }
 
 impl Standing {
-    async fn read(connection: &mut Connection, flag: &Flag, environment: &str) -> Result<Self> {
+    /// The values alone: for a change to overrides themselves, which others of the same level cannot hold out of.
+    async fn values(connection: &mut Connection, flag: &Flag, environment: &str) -> Result<Self> {
         let user_values = connection.override_values(flag, "user", "").await?;
         let organization_values = connection.override_values(flag, "organization", environment).await?;
-        let mut candidates = Vec::new();
-        if !user_values.is_empty() {
-            candidates = connection.overrides_of(flag, Some(""), Some("user"), ("", "", ""), CANDIDATES).await?;
+        Ok(Self { user_values, organization_values, candidates: Vec::new() })
+    }
+
+    async fn read(connection: &mut Connection, flag: &Flag, environment: &str) -> Result<Self> {
+        let mut standing = Self::values(connection, flag, environment).await?;
+        if !standing.user_values.is_empty() {
+            standing.candidates = connection.holdout_candidates(flag, "user", "", CANDIDATES).await?;
         }
-        if !organization_values.is_empty() {
-            let found = connection.overrides_of(flag, Some(environment), Some("organization"), ("", "", ""), CANDIDATES);
-            candidates.extend(found.await?);
+        if !standing.organization_values.is_empty() {
+            let found = connection.holdout_candidates(flag, "organization", environment, CANDIDATES).await?;
+            standing.candidates.extend(found);
         }
-        Ok(Self { user_values, organization_values, candidates })
+        Ok(standing)
     }
 
     fn outcome(&self, change: Change<'_>, write: &Write) -> Outcome {
@@ -80,9 +97,12 @@ impl Standing {
             subject: &stored.subject,
             row: &stored.document,
         });
+        let effect = change.effect(write.now);
         let mut holdouts = change.holdouts(write.now, candidates);
+        let unseen = self.candidates.len() as i64 >= CANDIDATES && effect != Effect::Narrowed;
+        let truncated = unseen || holdouts.len() > HOLDOUTS;
         holdouts.truncate(HOLDOUTS);
-        Outcome { effect: change.effect(write.now), holdouts }
+        Outcome { effect, holdouts, truncated }
     }
 }
 
@@ -153,7 +173,7 @@ pub async fn of_override(
             continue;
         }
         let setting = write.setting(stored, &environment.name).await?.setting;
-        let mut standing = Standing::read(write, &stored.flag, &environment.name).await?;
+        let mut standing = Standing::values(write, &stored.flag, &environment.name).await?;
         if let Level::Organization { organization, .. } = level {
             // Whoever is no member cannot be held out of what the organization gets.
             standing.candidates = write.overrides_of_members(&stored.flag, organization, CANDIDATES).await?;

@@ -142,7 +142,7 @@ async fn drop_levels(write: &mut Write, call: &Call, before: &StoredFlag, after:
         return Ok(());
     }
     if !call.confirmed("drop-overrides") {
-        let detail = format!("{} values stand at levels that would no longer be allowed, and would be lost", lost.len());
+        let detail = format!("what stands at levels that would no longer be allowed would be lost ({} in all)", lost.len());
         return Err(Error::unconfirmed("drop-overrides", detail).listing(lost));
     }
     for (level, taken) in [("user", was.user && !is.user), ("organization", was.organization && !is.organization)] {

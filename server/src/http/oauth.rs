@@ -131,6 +131,9 @@ async fn answer(app: &App, place: Place, request: Request) -> Result<Response, D
         let tokens = app.issuer.refresh(&grant, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
         return Ok(Json(tokens.answer()).into_response());
     };
+    if !app.issuer.is_genuine(refresh_token) {
+        return Err(Refused::Grant.into());
+    }
     if let Some(answer) = app.control.recall(&once).await? {
         return Ok(Json(answer.body).into_response());
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use flagbearer::claim::Dialect;
 use flagbearer::evaluation::Evaluation;
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::AccessToken;
+use flagbearer::token::{AccessToken, MAX_TOKEN_BYTES};
 use serde_json::{Value, json};
 
 pub use keys::{Keys, create as create_keys};
@@ -67,6 +67,11 @@ impl Issuer {
         Self { store, key, keys, epoch, public_url: public_url.to_owned(), standard: standard.to_owned() }
     }
 
+    /// Whether a refresh token was made here; what has become of its session the database alone knows.
+    pub fn is_genuine(&self, refresh_token: &str) -> bool {
+        refresh_token::parse(&self.key, self.epoch, refresh_token).is_some()
+    }
+
     /// The environment that the public URL itself stands for.
     pub fn standard_environment(&self) -> &str {
         &self.standard
@@ -119,6 +124,14 @@ impl Issuer {
         }
         .write_flagbearer(&mut claims);
         let access_token = self.keys.signer(&session.environment, application.algorithm)?.sign(&claims)?;
+        if access_token.len() > MAX_TOKEN_BYTES {
+            let bytes = access_token.len();
+            tracing::warn!(
+                bytes,
+                client_id = application.client_id,
+                "a token is larger than readers accept: its flags are too large"
+            );
+        }
         Ok(Tokens {
             access_token,
             refresh_token: refresh_token::mint(&self.key, self.epoch, &session.id, generation),

@@ -88,6 +88,12 @@ impl Connection {
         row.as_ref().map(ApiKey::try_from).transpose()
     }
 
+    /// How many keys may administer the installation.
+    pub async fn administrators(&mut self) -> Result<i64> {
+        let sql = "SELECT count(*) FROM api_keys WHERE role = 'administrator' AND environment IS NULL";
+        self.row(sql, &[]).await?.ok_or_else(|| Error::internal("keys could not be counted"))?.integer(0)
+    }
+
     /// In order of id, those after `cursor`.
     pub async fn api_keys(&mut self, cursor: &str, limit: i64) -> Result<Vec<ApiKey>> {
         let rows = self.rows(concat!(columns!(), "WHERE id > $1 ORDER BY id LIMIT $2"), params![cursor, limit]).await?;

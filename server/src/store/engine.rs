@@ -56,6 +56,7 @@ impl Engine {
             .foreign_keys(true)
             .busy_timeout(PATIENCE)
             .statement_cache_capacity(256);
+        private(options.get_filename())?;
         let writer =
             SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE * 2).connect_with(options.clone()).await?;
         let readers = SqlitePoolOptions::new().max_connections(4).acquire_timeout(PATIENCE).connect_with(options).await?;
@@ -111,6 +112,24 @@ impl Engine {
             }
             Self::Postgres { pool } => pool.close().await,
         }
+    }
+}
+
+/// Makes the file of a new database readable by its owner alone; SQLite gives its companions the same rights.
+fn private(path: &std::path::Path) -> Result<()> {
+    // In memory there is no file.
+    if path.to_str().is_some_and(|name| name.starts_with(':') || name.starts_with("file:")) {
+        return Ok(());
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::configuration(format!("the database `{}` cannot be created: {error}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 

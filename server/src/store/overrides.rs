@@ -1,6 +1,6 @@
 //! Overrides: one flag's value for one user everywhere, or for one organization in one environment.
 
-use flagbearer::flag::{Flag, FlagValue};
+use flagbearer::flag::{Flag, FlagType, FlagValue};
 use flagbearer::setting::Override;
 use serde_json::{Value, json};
 
@@ -121,6 +121,24 @@ impl Connection {
         );
         let parameters = params![&*flag.id, environment, level, after.0, after.1, after.2, limit];
         self.rows(sql, parameters).await?.iter().map(|row| read(row, flag)).collect()
+    }
+
+    /// The overrides of a flag at a level that may hold somebody out of a change, in order of subject. Nobody is held out of
+    /// a boolean's `true` by an override that says `true`.
+    pub async fn holdout_candidates(
+        &mut self,
+        flag: &Flag,
+        level: &str,
+        environment: &str,
+        limit: i64,
+    ) -> Result<Vec<StoredOverride>> {
+        let sql = concat!(
+            columns!(),
+            "WHERE flag = $1 AND level = $2 AND environment = $3 AND ($4 = 0 OR value <> 'true') ORDER BY subject LIMIT $5"
+        );
+        let boolean = flag.flag_type == FlagType::Boolean;
+        let rows = self.rows(sql, params![&*flag.id, level, environment, boolean, limit]).await?;
+        rows.iter().map(|row| read(row, flag)).collect()
     }
 
     /// The overrides that a flag has for members of an organization, in order of user.

@@ -120,6 +120,9 @@ pub struct Start<'a> {
     pub now: Timestamp,
 }
 
+/// How long an ended session is kept, in seconds: a week, for whoever asks what became of it.
+const KEPT: i64 = 7 * 86_400;
+
 /// How often a transaction that lost a race is run again.
 pub(super) const ATTEMPTS: usize = 5;
 
@@ -210,6 +213,17 @@ impl Store {
         let ended = connection.execute(sql, params![id, now]).await?;
         connection.commit().await?;
         Ok(ended == 1)
+    }
+
+    /// Removes sessions that ended a while ago, and remembered answers that are past their time.
+    pub async fn sweep(&self) -> Result<u64> {
+        let now = self.now();
+        let mut connection = self.engine.write().await?;
+        let sql = "DELETE FROM sessions WHERE expires_at <= $1 OR revoked_at <= $1";
+        let removed = connection.execute(sql, params![now.plus_seconds(-KEPT)]).await?;
+        connection.execute("DELETE FROM idempotency WHERE expires_at <= $1", params![now]).await?;
+        connection.commit().await?;
+        Ok(removed)
     }
 
     /// Ends all living sessions that the filter names, and answers how many those were.
