@@ -115,7 +115,7 @@ on_both_engines! {
         let mode = std::fs::metadata(database.key_file()).expect("the key file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let output = server.output_with("fb_all_").await;
-        let keys: Vec<&str> = output.split_whitespace().filter(|word| word.starts_with("fb_all_")).collect();
+        let keys: Vec<&str> = output.split(['=', '\n']).filter(|word| word.starts_with("fb_all_")).collect();
         let [key] = keys[..] else { panic!("one key is shown: {output}") };
         let admin = Api::new(&server.url, key);
         admin.post("/v1/flags", json!({ "key": "flag", "type": "boolean", "default_value": true })).await.ok();

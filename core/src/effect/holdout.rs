@@ -84,8 +84,7 @@ pub(super) fn find<'c>(
     now: Timestamp,
     candidates: impl IntoIterator<Item = StandingOverride<'c>>,
 ) -> Vec<Holdout> {
-    let space = Space::new(change);
-    let mut search = Search { visits_left: space.visits_left(), space };
+    let mut search = Search { space: Space::new(change), visits_left: MAX_VISITS };
     search.space.stand_at(now, true);
     let offers: Vec<Offer> = search.offers().into_iter().filter(|offer| search.any(*offer, |_, _| Ok(true))).collect();
     let mut holdouts = search.levels(&offers);
@@ -130,8 +129,9 @@ fn overridden(candidate: StandingOverride<'_>) -> Holdout {
     holdout
 }
 
-/// How many places of the decision tree are visited for one question about holdouts; all questions together share what the
-/// space allows. Beyond that a holdout may be left out; settings with at most one rule never get there.
+/// How many places of the decision tree are visited for all holdouts together, and for one question about them. Beyond
+/// that a holdout may be left out; settings with at most one rule never get there.
+const MAX_VISITS: usize = 1 << 20;
 const MAX_VISITS_EACH: usize = 1 << 14;
 
 /// Looks for one context at a time that shows what is asked.

@@ -97,8 +97,9 @@ impl Standing {
             subject: &stored.subject,
             row: &stored.document,
         });
-        let effect = change.effect(write.now);
-        let mut holdouts = change.holdouts(write.now, candidates);
+        // Long settings take a while to judge; others are to be answered meanwhile.
+        let judge = || (change.effect(write.now), change.holdouts(write.now, candidates));
+        let (effect, mut holdouts) = tokio::task::block_in_place(judge);
         let unseen = self.candidates.len() as i64 >= CANDIDATES && effect != Effect::Narrowed;
         let truncated = unseen || holdouts.len() > HOLDOUTS;
         holdouts.truncate(HOLDOUTS);
