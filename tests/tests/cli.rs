@@ -131,7 +131,7 @@ on_both_engines! {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sample_has_the_limits_of_the_plans_by_override_and_by_segment_alike() {
     let cli = Cli::start(Engine::Sqlite).await;
     cli.run("sample").await.ok();
@@ -149,7 +149,7 @@ async fn the_sample_has_the_limits_of_the_plans_by_override_and_by_segment_alike
     assert_eq!(beta["flags"]["new_ai_model"]["value"], true);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_sample_says_to_try_works_as_it_stands() {
     let cli = Cli::start(Engine::Sqlite).await;
     let said = cli.run("sample").await.ok();
@@ -169,7 +169,7 @@ async fn what_the_sample_says_to_try_works_as_it_stands() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flag_lives_from_creation_to_deletion() {
     let cli = Cli::start(Engine::Sqlite).await;
     let said = cli.run("flags create new_ai_model --type boolean --default false --tags ai,beta --kind release").await.ok();
@@ -217,7 +217,7 @@ async fn a_flag_lives_from_creation_to_deletion() {
     cli.run("flags show new_ai_model").await.refused("FLAG_NOT_FOUND");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_are_json_and_those_of_string_flags_are_words() {
     let cli = Cli::start(Engine::Sqlite).await;
     let created = cli.json("flags create variant --type string --default control").await;
@@ -241,7 +241,7 @@ async fn values_are_json_and_those_of_string_flags_are_words() {
     cli.run("flags create word --type word --default 1").await.refused("VALUE_INVALID");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_setting_is_changed_in_part_or_whole() {
     let cli = Cli::start(Engine::Sqlite).await;
     cli.run("flags create f --type boolean --default true").await.ok();
@@ -264,7 +264,7 @@ async fn a_setting_is_changed_in_part_or_whole() {
     cli.run("flags set f -e production --value true --if-match 1").await.refused("REVISION_MISMATCH");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_directory_has_its_commands() {
     let cli = Cli::start(Engine::Sqlite).await;
     cli.run("environments create qa --protected").await.ok();
@@ -297,7 +297,7 @@ async fn the_directory_has_its_commands() {
     assert_eq!(cli.run("users list").await.ok(), "There are none.\n");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn segments_have_their_commands() {
     let cli = Cli::start(Engine::Sqlite).await;
     let condition = r#"{"organization": "plan", "equals": "enterprise"}"#;
@@ -318,7 +318,7 @@ async fn segments_have_their_commands() {
     cli.run("flags target f -e production --segment big").await.refused("SEGMENT_UNKNOWN");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn applications_keys_and_sessions_have_their_commands() {
     let cli = Cli::start(Engine::Sqlite).await;
     let said = cli.run("applications create backend -e production").await.ok();
@@ -352,7 +352,7 @@ async fn applications_keys_and_sessions_have_their_commands() {
     cli.run(&format!("flags list --api-key {secret}")).await.refused("UNAUTHENTICATED");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_are_told_in_words() {
     let cli = Cli::start(Engine::Sqlite).await;
     cli.run("flags create f --type boolean --default false").await.ok();
@@ -370,7 +370,7 @@ async fn changes_are_told_in_words() {
     cli.run("changes show 4711").await.refused("CHANGE_NOT_FOUND");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_shown_and_only_said_to_be_verified_when_it_was() {
     let database = flagbearer_tests::Database::create(Engine::Sqlite).await;
     // By the machine's clock, which is the one that the command line has.
@@ -408,7 +408,7 @@ async fn a_token_is_shown_and_only_said_to_be_verified_when_it_was() {
     ran.refused("KEYS_UNAVAILABLE");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_explained_and_the_past_is_evaluated() {
     let cli = Cli::start(Engine::Sqlite).await;
     let admin = cli.server.admin();
@@ -449,7 +449,7 @@ async fn a_token_is_explained_and_the_past_is_evaluated() {
     cli.run("evaluate -e production --at yesterday").await.refused("TIME_INVALID");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_say_what_to_do() {
     let cli = Cli::start(Engine::Sqlite).await;
     let refused = cli.run("flags list --server http://127.0.0.1:1").await.refused("SERVER_UNREACHABLE");
@@ -475,7 +475,7 @@ async fn refusals_say_what_to_do() {
     assert_eq!(cli.run("--listen 127.0.0.1:0 flags list").await.code, Some(2));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_of_strangers_cannot_steer_the_terminal() {
     let cli = Cli::start(Engine::Sqlite).await;
     let body = json!({ "id": "org_a", "name": "Evil \u{9b}31m\u{202e}" });
@@ -486,7 +486,7 @@ async fn names_of_strangers_cannot_steer_the_terminal() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_explains_itself() {
     let cli = Cli::start(Engine::Sqlite).await;
     let help = cli.run("--help").await.ok();
