@@ -1,4 +1,5 @@
-//! The one place where refusals become statuses: problems (RFC 9457) for the API.
+//! The one place where refusals become statuses: problems (RFC 9457) for the API, and for the token endpoint the shape that
+//! OAuth clients read.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::request_id;
 use crate::error::{Error, Kind};
+use crate::issuer::Refused;
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
@@ -52,4 +54,70 @@ impl IntoResponse for Error {
         }
         response
     }
+}
+
+/// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.
+pub struct Denied {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+}
+
+impl Denied {
+    pub fn request(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, error: "invalid_request", description: description.into() }
+    }
+
+    pub fn grant_type(description: impl Into<String>) -> Self {
+        Self { error: "unsupported_grant_type", ..Self::request(description) }
+    }
+}
+
+impl From<Refused> for Denied {
+    fn from(refused: Refused) -> Self {
+        let description = refused.to_string();
+        let (status, error) = match refused {
+            Refused::Client => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
+            Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
+            Refused::Failed(error) if error.kind == Kind::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+            }
+            Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+        };
+        Self { status, error, description }
+    }
+}
+
+impl From<Error> for Denied {
+    fn from(error: Error) -> Self {
+        match error.kind {
+            Kind::Unavailable | Kind::Internal => Refused::Failed(error).into(),
+            Kind::NotFound => Self { status: StatusCode::NOT_FOUND, ..Self::request(error.detail) },
+            Kind::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::request(error.detail) },
+            // Another body under a used `Idempotency-Key`, as everywhere.
+            Kind::Refused => Self { status: StatusCode::UNPROCESSABLE_ENTITY, ..Self::request(error.detail) },
+            _ => Self::request(error.detail),
+        }
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.error, "error_description": self.description });
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flagbearer\""));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        uncached(response)
+    }
+}
+
+/// A token response, or a refusal of one, is never kept (RFC 6749 §5.1).
+pub fn uncached(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

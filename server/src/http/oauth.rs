@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Form, FromRequest, Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::App;
 use super::call::too_large;
+use super::error::{Denied, uncached};
 use crate::control::{Answer, Once, Success};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::issuer::{Grant, Refused, Tokens};
 use crate::secret::{Secret, hash};
 
@@ -37,67 +38,6 @@ async fn environment(app: &App, place: Place) -> Result<String> {
     }
 }
 
-/// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.
-struct Denied {
-    status: StatusCode,
-    error: &'static str,
-    description: String,
-}
-
-impl Denied {
-    fn request(description: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, error: "invalid_request", description: description.into() }
-    }
-}
-
-impl From<Refused> for Denied {
-    fn from(refused: Refused) -> Self {
-        let description = refused.to_string();
-        let (status, error) = match refused {
-            Refused::Client => (StatusCode::UNAUTHORIZED, "invalid_client"),
-            Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
-            Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
-            Refused::Failed(error) if error.kind == Kind::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
-            }
-            Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
-        };
-        Self { status, error, description }
-    }
-}
-
-impl From<Error> for Denied {
-    fn from(error: Error) -> Self {
-        match error.kind {
-            Kind::Unavailable | Kind::Internal => Refused::Failed(error).into(),
-            Kind::NotFound => Self { status: StatusCode::NOT_FOUND, ..Self::request(error.detail) },
-            Kind::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::request(error.detail) },
-            // Another body under a used `Idempotency-Key`, as everywhere.
-            Kind::Refused => Self { status: StatusCode::UNPROCESSABLE_ENTITY, ..Self::request(error.detail) },
-            _ => Self::request(error.detail),
-        }
-    }
-}
-
-impl IntoResponse for Denied {
-    fn into_response(self) -> Response {
-        let body = json!({ "error": self.error, "error_description": self.description });
-        let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flagbearer\""));
-        }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        uncached(response)
-    }
-}
-
-fn uncached(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 pub async fn token(State(app): State<App>, place: Place, request: Request) -> Response {
     match answer(&app, place, request).await {
         Ok(response) => uncached(response),
@@ -114,8 +54,7 @@ async fn answer(app: &App, place: Place, request: Request) -> Result<Response, D
     match form.get("grant_type").map(String::as_str) {
         Some("refresh_token") => {}
         Some(_) => {
-            let description = "the grants are: refresh_token".to_owned();
-            return Err(Denied { status: StatusCode::BAD_REQUEST, error: "unsupported_grant_type", description });
+            return Err(Denied::grant_type("the grants are: refresh_token"));
         }
         None => return Err(Denied::request("`grant_type` is required")),
     }
