@@ -23,6 +23,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0002_history.sql"),
         include_str!("../../migrations/postgres/0002_history.sql"),
     ),
+    (
+        3,
+        "sign in",
+        include_str!("../../migrations/sqlite/0003_sign_in.sql"),
+        include_str!("../../migrations/postgres/0003_sign_in.sql"),
+    ),
 ];
 
 pub async fn run(engine: &Engine) -> Result<()> {

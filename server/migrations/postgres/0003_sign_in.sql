@@ -1,0 +1,105 @@
+-- Everything that has to do with people signing in: passwords, identities at upstream providers, browsers that are signed
+-- in, sign-ins under way, codes, and what is needed to count guesses. Nothing here can be used by who reads it: passwords are
+-- slow hashes, what a browser or a client holds is stored as SHA-256, upstream secrets are sealed with the key file.
+
+ALTER TABLE environments ADD COLUMN sign_up BIGINT NOT NULL DEFAULT 0;   -- 1: whoever comes may make an account
+ALTER TABLE environments ADD COLUMN host TEXT COLLATE "C";                       -- its issuer is https://<host>; never changes
+CREATE UNIQUE INDEX environments_host ON environments (host);
+
+ALTER TABLE users ADD COLUMN email_verified BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN picture TEXT COLLATE "C";
+ALTER TABLE users ADD COLUMN last_sign_in_at BIGINT;
+ALTER TABLE users ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0;
+UPDATE users SET updated_at = created_at;
+
+-- A user who signs in by email and password. One account an address, whatever its letters' case.
+CREATE TABLE passwords (
+    user_id    TEXT COLLATE "C" PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    email_key  TEXT COLLATE "C" NOT NULL UNIQUE,                 -- the address in lower case
+    hash       TEXT COLLATE "C" NOT NULL,                        -- Argon2id, as PHC text
+    updated_at BIGINT NOT NULL
+);
+
+-- A link by which a user sets a new password.
+CREATE TABLE password_resets (
+    hash       TEXT COLLATE "C" PRIMARY KEY,                     -- SHA-256 of what the link holds
+    user_id    TEXT COLLATE "C" NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    environment TEXT COLLATE "C" NOT NULL,                       -- whose page the link leads to
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX password_resets_user ON password_resets (user_id);
+
+-- Upstream OpenID providers and trusted issuers, each in one environment.
+CREATE TABLE identity_providers (
+    id            TEXT COLLATE "C" PRIMARY KEY,
+    environment   TEXT COLLATE "C" NOT NULL REFERENCES environments (name),
+    document      TEXT COLLATE "C" NOT NULL,
+    sealed_secret BYTEA,                              -- our client secret there
+    revision      BIGINT NOT NULL
+);
+CREATE INDEX identity_providers_environment ON identity_providers (environment);
+
+-- Who somebody is elsewhere: the issuer and its `sub`, never an address.
+CREATE TABLE identities (
+    issuer     TEXT COLLATE "C" NOT NULL,
+    subject    TEXT COLLATE "C" NOT NULL,
+    user_id    TEXT COLLATE "C" NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (issuer, subject)
+);
+CREATE INDEX identities_user ON identities (user_id);
+
+-- A browser that is signed in at an environment: its cookie lets the next application in without a password.
+CREATE TABLE browsers (
+    hash        TEXT COLLATE "C" PRIMARY KEY,                    -- SHA-256 of the cookie
+    environment TEXT COLLATE "C" NOT NULL REFERENCES environments (name) ON DELETE CASCADE,
+    user_id     TEXT COLLATE "C" NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    method      TEXT COLLATE "C" NOT NULL,
+    auth_time   BIGINT NOT NULL,
+    expires_at  BIGINT NOT NULL
+);
+CREATE INDEX browsers_user ON browsers (user_id);
+CREATE INDEX browsers_expiry ON browsers (expires_at);
+
+-- An authorization request that waits for its user.
+CREATE TABLE sign_ins (
+    hash        TEXT COLLATE "C" PRIMARY KEY,                    -- SHA-256 of the browser's cookie for it
+    environment TEXT COLLATE "C" NOT NULL REFERENCES environments (name) ON DELETE CASCADE,
+    application TEXT COLLATE "C" NOT NULL REFERENCES applications (client_id) ON DELETE CASCADE,
+    document    BYTEA NOT NULL,                       -- sealed: the request, and how far it has come
+    expires_at  BIGINT NOT NULL
+);
+CREATE INDEX sign_ins_expiry ON sign_ins (expires_at);
+
+-- Authorization codes, kept a while after use, so that a second use is noticed and ends what the first began.
+CREATE TABLE codes (
+    hash         TEXT COLLATE "C" PRIMARY KEY,                   -- SHA-256 of the code
+    application  TEXT COLLATE "C" NOT NULL REFERENCES applications (client_id) ON DELETE CASCADE,
+    document     TEXT COLLATE "C" NOT NULL,                      -- who signed in, for which organization and redirect URI
+    expires_at   BIGINT NOT NULL,
+    session      TEXT COLLATE "C"                                -- what its use began
+);
+CREATE INDEX codes_expiry ON codes (expires_at);
+
+-- Failed guesses, by account and by address, so that all replicas count together.
+CREATE TABLE attempts (
+    subject    TEXT COLLATE "C" PRIMARY KEY,                     -- SHA-256 of `account:…` or `address:…`
+    failures   BIGINT NOT NULL,
+    first_at   BIGINT NOT NULL,                          -- when the window began
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX attempts_expiry ON attempts (expires_at);
+
+-- How a session began, and where: what the vendors' session lists answer.
+ALTER TABLE sessions ADD COLUMN method TEXT COLLATE "C" NOT NULL DEFAULT 'backend';
+ALTER TABLE sessions ADD COLUMN scope TEXT COLLATE "C";                          -- as granted; NULL where none was asked for
+ALTER TABLE sessions ADD COLUMN browser TEXT COLLATE "C";                        -- the hash of the browser it began in
+ALTER TABLE sessions ADD COLUMN ip_address TEXT COLLATE "C";
+ALTER TABLE sessions ADD COLUMN user_agent TEXT COLLATE "C";
+ALTER TABLE sessions ADD COLUMN created_at BIGINT NOT NULL DEFAULT 0;
+UPDATE sessions SET created_at = auth_time;
+CREATE INDEX sessions_browser ON sessions (browser);
+
+-- A key is published before it signs, and stays published until the last token it signed has expired.
+ALTER TABLE signing_keys ADD COLUMN signs_from BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE signing_keys ADD COLUMN published_until BIGINT;              -- NULL: as long as it is not retired

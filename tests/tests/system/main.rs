@@ -1,0 +1,31 @@
+//! Whole-system tests, in one program: each file shows one capability through the public surface.
+
+mod api_keys;
+mod applications;
+mod architecture;
+mod article;
+mod bad_grants;
+mod bad_input;
+mod changes;
+mod cli;
+mod directory;
+mod durability;
+mod environments;
+mod evaluate;
+mod explain;
+mod first_path;
+mod flags;
+mod freshness;
+mod guide;
+mod histories;
+mod isolation;
+mod overrides;
+mod refresh;
+mod retries;
+mod secrets;
+mod segments;
+mod sessions;
+mod settings;
+mod stop;
+mod subject_flags;
+mod time_travel;
