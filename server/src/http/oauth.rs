@@ -17,7 +17,7 @@ use super::error::{Denied, uncached};
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Result};
 use crate::issuer::{Grant, Refused, Tokens};
-use crate::secret::{Secret, hash};
+use crate::secret::Secret;
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
 const REMEMBERED: i64 = 300;
@@ -66,7 +66,7 @@ async fn answer(app: &App, place: Place, request: Request) -> Result<Response, D
         refresh_token,
         organization: form.get("organization_id").map(String::as_str),
     };
-    let Some(once) = once(&parts.headers, &grant, parts.uri.path(), &bytes)? else {
+    let Some(once) = once(app, &parts.headers, &grant, parts.uri.path(), &bytes)? else {
         let tokens = app.issuer.refresh(&grant, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
         return Ok(Json(tokens.answer()).into_response());
     };
@@ -90,13 +90,13 @@ async fn answer(app: &App, place: Place, request: Request) -> Result<Response, D
 }
 
 /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
-fn once(headers: &HeaderMap, grant: &Grant<'_>, path: &str, body: &[u8]) -> Result<Option<Once>, Denied> {
+fn once(app: &App, headers: &HeaderMap, grant: &Grant<'_>, path: &str, body: &[u8]) -> Result<Option<Once>, Denied> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
     let secret = grant.client_secret.map(Secret::hash).unwrap_or_default();
     let scope = format!("{}\n{secret}\n{path}\n{key}", grant.client_id);
-    Ok(Some(Once { scope: hash(scope.as_bytes()), body_hash: hash(body) }))
+    Ok(Some(app.control.once(&scope, body)))
 }
 
 /// The form's members, each once (RFC 6749 §3.2); an empty one is as if left out.

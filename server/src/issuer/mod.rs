@@ -16,6 +16,7 @@ pub use keys::{Keys, create as create_keys};
 pub use refresh::{Grant, Refused};
 
 use crate::error::Result;
+use crate::password::Passwords;
 use crate::secret::InstallationKey;
 use crate::store::{Application, Session, Snapshot, Store};
 
@@ -25,6 +26,7 @@ pub struct Issuer {
     store: Arc<Store>,
     key: Arc<InstallationKey>,
     pub keys: Keys,
+    pub passwords: Passwords,
     /// Enters every refresh token.
     epoch: i64,
     public_url: String,
@@ -64,7 +66,8 @@ impl Tokens {
 impl Issuer {
     pub fn new(store: Arc<Store>, key: Arc<InstallationKey>, epoch: i64, public_url: &str, standard: &str) -> Self {
         let keys = Keys::new(store.clone(), key.clone());
-        Self { store, key, keys, epoch, public_url: public_url.to_owned(), standard: standard.to_owned() }
+        let passwords = Passwords::default();
+        Self { store, key, keys, passwords, epoch, public_url: public_url.to_owned(), standard: standard.to_owned() }
     }
 
     /// Whether a refresh token was made here; what has become of its session the database alone knows.
