@@ -20,6 +20,7 @@ mod guide;
 mod histories;
 mod isolation;
 mod overrides;
+mod passwords;
 mod profiles;
 mod refresh;
 mod retries;
