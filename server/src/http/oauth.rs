@@ -25,7 +25,7 @@ const REMEMBERED: i64 = 300;
 /// The part of the path that names an environment; none at the root.
 type Place = Option<Path<String>>;
 
-async fn environment(app: &App, place: Place) -> Result<String> {
+pub async fn environment(app: &App, place: Place) -> Result<String> {
     let standard = app.issuer.standard_environment();
     match place {
         None => Ok(standard.to_owned()),
