@@ -7,6 +7,7 @@ mod health;
 mod kinde;
 mod oauth;
 mod path;
+mod place;
 mod request_id;
 
 use std::sync::Arc;

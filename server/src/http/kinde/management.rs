@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -16,11 +16,12 @@ use flagbearer::flag::{FlagKey, FlagType, FlagValue};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::super::App;
 use super::super::call::{bearer, read};
 use super::super::error::Fault;
-use super::super::{App, oauth};
+use super::super::place::Place;
 use crate::control::{Call, Whose};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The calls, below the API's base.
 pub fn routes(base: &str) -> Router<App> {
@@ -85,9 +86,7 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 
 async fn ask(app: &App, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
-    let named = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(Error::internal)?;
-    let named = named.iter().find(|(name, _)| *name == "environment").map(|(_, value)| Path(value.to_owned()));
-    let environment = oauth::environment(app, named).await?;
+    let Place(environment) = Place::from_request_parts(&mut parts, app).await?;
     let actor = app.control.authenticate(&bearer(&parts.headers)?).await?;
     let (call, parts, _) = read(actor.into(), Request::from_parts(parts, body)).await?;
     let mut request = Request::from_parts(parts, Body::empty());
