@@ -37,7 +37,7 @@ pub use history::{Past, Standpoint};
 pub use idempotency::{Memo, Remembered};
 pub use installation::{Founding, Installation};
 pub use later::Later;
-pub use overrides::{Level, StoredOverride};
+pub use overrides::{BooleanOverride, Level, StoredOverride};
 pub use rotate::{Rotated, Rotation};
 pub use segments::StoredSegment;
 pub use sessions::{Session, SessionFilter, Start};
