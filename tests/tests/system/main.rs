@@ -32,3 +32,4 @@ mod settings;
 mod stop;
 mod subject_flags;
 mod time_travel;
+mod workos;
