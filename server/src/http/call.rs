@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::Value;
 
+use super::address::ClientAddress;
 use super::{App, request_id};
 use crate::control::{Answer, Call, IfMatch, Success};
 use crate::error::{Error, Kind, Result};
@@ -48,7 +49,8 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let key = bearer(&parts.headers)?;
-    let actor = app.control.authenticate(&key).await?;
+    let ClientAddress(address) = ClientAddress::of(&parts, &app);
+    let actor = app.control.authenticate(&key, address).await?;
     let query = query(parts.uri.query())?;
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let body = document(&parts.headers, &bytes)?;

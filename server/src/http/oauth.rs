@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::App;
+use super::address::ClientAddress;
 use super::call::too_large;
 use super::error::{Denied, uncached};
 use crate::control::{Answer, Once, Success};
@@ -38,9 +39,13 @@ async fn environment(app: &App, place: Place) -> Result<String> {
     }
 }
 
-pub async fn token(State(app): State<App>, place: Place, request: Request) -> Response {
+pub async fn token(State(app): State<App>, place: Place, from: ClientAddress, request: Request) -> Response {
     match answer(&app, place, request).await {
         Ok(response) => uncached(response),
+        Err(denied) if denied.is_of_client() => match app.issuer.count_wrong_secret(from.0).await {
+            Ok(()) => denied.into_response(),
+            Err(error) => Denied::from(error).into_response(),
+        },
         Err(denied) => denied.into_response(),
     }
 }

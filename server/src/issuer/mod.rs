@@ -1,5 +1,6 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
+mod accounts;
 mod keys;
 mod refresh;
 mod refresh_token;
@@ -12,6 +13,7 @@ use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{AccessToken, MAX_TOKEN_BYTES};
 use serde_json::{Value, json};
 
+pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
 pub use keys::{Keys, create as create_keys};
 pub use refresh::{Grant, Refused};
 
