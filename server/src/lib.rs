@@ -16,3 +16,4 @@ pub mod password;
 pub mod secret;
 pub mod server;
 pub mod store;
+mod uri;

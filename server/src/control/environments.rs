@@ -48,7 +48,7 @@ fn host(node: &Node<'_>) -> Result<String> {
 impl Control {
     fn environment_answer(&self, environment: &Environment) -> Result<Value> {
         let mut document = environment.document();
-        document["issuer"] = self.issuer.url(&environment.name).into();
+        document["issuer"] = self.issuer.places.url_of(&environment.name, environment.host.as_deref()).into();
         document["current_revision"] = environment.revision.into();
         document["revision"] = environment.document_revision.into();
         document["created_at"] = to_value(&environment.created_at)?;
@@ -69,11 +69,10 @@ impl Control {
         let mut write = self.store.write().await?;
         environment.created_at = write.now;
         let others = write.environments().await?;
-        if let Some(host) = &environment.host {
-            let url = format!("https://{host}");
-            if others.iter().any(|other| self.issuer.url(&other.name) == url || other.host.as_ref() == Some(host)) {
-                return Err(Error::conflict("HOST_IN_USE", format!("another environment's issuer is at `{host}`")));
-            }
+        if let Some(host) = &environment.host
+            && (self.issuer.places.is_public_host(host) || others.iter().any(|other| other.host.as_ref() == Some(host)))
+        {
+            return Err(Error::conflict("HOST_IN_USE", format!("another environment's issuer is at `{host}`")));
         }
         if others.iter().any(|environment| environment.name == name) {
             return Err(Error::conflict("ENVIRONMENT_EXISTS", format!("there is an environment `{name}` already")));

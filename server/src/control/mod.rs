@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
-pub use call::{Answer, Call, IfMatch, Once, Success};
+pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
 pub use overrides::Whose;
 
 use crate::error::{Error, Kind, Result};

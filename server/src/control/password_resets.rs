@@ -15,7 +15,7 @@ impl Control {
     pub async fn create_password_reset(&self, call: &Call, user: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut environment = self.issuer.standard_environment().to_owned();
+        let mut environment = self.issuer.places.standard().to_owned();
         if !call.body.is_null() {
             let mut members = Node::root(&call.body).members()?;
             if let Some(node) = members.optional("environment") {
@@ -25,7 +25,7 @@ impl Control {
         }
         let token = Secret::new(random_alphanumeric(43)?);
         let mut write = self.store.write().await?;
-        write.environment(&environment).await?;
+        let place = write.environment(&environment).await?;
         let user = write.user(user).await?;
         call.check_match(user.revision)?;
         if user.email.is_none() {
@@ -36,7 +36,8 @@ impl Control {
         write.insert_password_reset(&token.hash(), &user.id, &environment, expires_at).await?;
         write.note_user(&user)?;
         write.remark("a link to set a password was made");
-        let url = format!("{}/reset-password?token={}", self.issuer.url(&environment), token.expose());
+        let issuer = self.issuer.places.url_of(&environment, place.host.as_deref());
+        let url = format!("{issuer}/reset-password?token={}", token.expose());
         let revision = write.revision;
         let body = json!({ "url": url, "expires_at": expires_at, "revision": revision });
         self.finish(write, call, Answer::created(body, revision)).await

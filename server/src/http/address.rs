@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 
 use super::App;
@@ -20,17 +20,17 @@ impl FromRequestParts<App> for ClientAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, app))
+        Ok(Self::of(&parts.headers, &parts.extensions, app))
     }
 }
 
 impl ClientAddress {
     /// The same, of a request that was taken apart already.
-    pub fn of(parts: &Parts, app: &App) -> Self {
+    pub fn of(headers: &HeaderMap, extensions: &Extensions, app: &App) -> Self {
         // Every connection is accepted with its peer; were it not, all would count as one client, which is the safe side.
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip().to_canonical());
-        Self(client(peer, &parts.headers, &app.proxies))
+        Self(client(peer, headers, &app.proxies))
     }
 }
 

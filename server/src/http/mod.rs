@@ -5,8 +5,10 @@ mod admin;
 mod call;
 mod error;
 mod health;
+mod kinde;
 mod oauth;
 mod path;
+mod place;
 mod request_id;
 
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub fn router(app: App) -> Router {
         .merge(guarded(&app, small(), SMALL))
         .merge(guarded(&app, large(), LARGE))
         .merge(issuers())
+        .merge(kinde::routes(&app))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Error::new(Kind::NotFound, "ROUTE_NOT_FOUND", "there is nothing at this path") })

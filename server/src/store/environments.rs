@@ -92,6 +92,14 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The environment that a host is bound to.
+    pub async fn environment_of_host(&mut self, host: &str) -> Result<Option<String>> {
+        let row = self.row("SELECT name FROM environments WHERE host = $1", params![host]).await?;
+        row.map(|row| row.text(0)).transpose()
+    }
+}
+
 impl Write {
     pub async fn insert_environment(&mut self, environment: &mut Environment) -> Result<()> {
         let revision = self.revision;

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use flagbearer::timestamp::Timestamp;
 
 pub use api_keys::{ApiKey, Role};
-pub use applications::{Application, StoredApplication};
+pub use applications::{Application, Branding, RequestedClaim, StoredApplication};
 pub use attempts::Limit;
 pub use changes::ChangeFilter;
 pub use directory::{Membership, Organization, StoredMembership, User};
@@ -42,11 +42,11 @@ pub use installation::{Founding, Installation};
 pub use later::Later;
 pub use overrides::{Level, StoredOverride};
 pub use passwords::StoredPassword;
-pub use rotate::{Rotated, Rotation};
+pub use rotate::{Client, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;
-pub use sessions::{Session, SessionFilter, Start};
+pub use sessions::{Method, Origin, Session, SessionFilter, Start};
 pub use signing_keys::StoredSigningKey;
-pub use snapshot::{Facts, Snapshot};
+pub use snapshot::{Facts, Person, Snapshot};
 pub use write::{Author, Edit, Entity, Write};
 
 use crate::clock::Clock;

@@ -10,7 +10,6 @@ use flagbearer_server::store::Store;
 use flagbearer_tests::{Answer, Api, BEGINNING, Database, Engine, TestServer, config, on_both_engines};
 use reqwest::Method;
 use serde_json::json;
-use std::sync::Arc;
 
 const PASSWORD: &str = "planted password one";
 const HOME: &str = "198.51.100.7";

@@ -79,6 +79,8 @@ on_both_engines! {
         assert_eq!(admin.post("/v1/environments", body).await.ok()["host"], "login.eu.example.com:8443");
         let taken = json!({ "name": "eu2", "host": "login.eu.example.com:8443" });
         admin.post("/v1/environments", taken).await.refused(409, "HOST_IN_USE");
+        let public = server.url.strip_prefix("http://").expect("a URL");
+        admin.post("/v1/environments", json!({ "name": "eu2", "host": public })).await.refused(409, "HOST_IN_USE");
         admin.post("/v1/environments", json!({ "name": "eu2", "host": "login.eu.example.com" })).await.ok();
         for host in [json!("login.example.com"), Value::Null] {
             let problem = admin.patch("/v1/environments/eu", json!({ "host": host })).await.refused(422, "IMMUTABLE");
