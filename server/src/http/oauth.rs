@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::App;
+use super::address::ClientAddress;
 use super::call::too_large;
 use super::error::{Denied, uncached};
 use super::place::Place;
@@ -24,9 +25,13 @@ use crate::store::{Client, Surface};
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
 const REMEMBERED: i64 = 300;
 
-pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
+pub async fn token(State(app): State<App>, place: Result<Place>, from: ClientAddress, request: Request) -> Response {
     match answer(&app, place, request).await {
         Ok(response) => uncached(response),
+        Err(denied) if denied.is_of_client() => match app.issuer.count_wrong_secret(from.0).await {
+            Ok(()) => denied.into_response(),
+            Err(error) => Denied::from(error).into_response(),
+        },
         Err(denied) => denied.into_response(),
     }
 }

@@ -1,5 +1,6 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
+mod accounts;
 mod keys;
 mod places;
 mod refresh;
@@ -9,6 +10,7 @@ mod tokens;
 
 use std::sync::Arc;
 
+pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
 pub use keys::{Keys, create as create_keys};
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
