@@ -14,6 +14,7 @@ mod overrides;
 mod segments;
 mod sessions;
 mod settings;
+mod signing_keys;
 
 use std::sync::Arc;
 

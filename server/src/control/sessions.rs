@@ -26,7 +26,6 @@ impl Control {
         let now = self.store.now();
         let application = self.store.read().await?.application(client_id).await?.application;
         call.may_serve(&application.environment)?;
-        self.issuer.keys.hold(&application.environment).await?;
         let id = format!("ses_{}", random_alphanumeric(22)?);
         let start =
             Start { id: &id, application: &application, user: &user, organization: organization.as_deref(), strict, now };

@@ -101,6 +101,8 @@ fn small() -> Router<App> {
         )
         .route("/v1/api-keys", post(admin::create_api_key).get(admin::api_keys))
         .route("/v1/api-keys/{key}", get(admin::api_key).patch(admin::patch_api_key).delete(admin::delete_api_key))
+        .route("/v1/signing-keys", get(admin::signing_keys))
+        .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))
         .route("/v1/changes/{revision}", get(admin::change))
         .route("/v1/evaluate", get(admin::evaluate))

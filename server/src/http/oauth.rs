@@ -22,6 +22,10 @@ use crate::secret::{Secret, hash};
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
 const REMEMBERED: i64 = 300;
 
+/// How long caches on the way may keep the public keys, in seconds. It adds to what readers keep them for, and both have to
+/// pass before a new key signs; and after an emergency it is what withdrawn keys live on for.
+const JWKS_FRESH: u32 = 60;
+
 /// The part of the path that names an environment; none at the root.
 type Place = Option<Path<String>>;
 
@@ -157,7 +161,7 @@ fn public(mut response: Response, seconds: u32) -> Response {
 pub async fn jwks(State(app): State<App>, place: Place) -> Result<Response> {
     let environment = environment(&app, place).await?;
     let jwks = app.issuer.keys.jwks(&environment).await?;
-    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), JWKS_FRESH))
 }
 
 /// Says what works, and nothing else.

@@ -1,4 +1,7 @@
-//! Signing keys: one per algorithm and environment, sealed at rest, parsed once and held.
+//! Signing keys at work: opened once, held ready, published.
+//!
+//! Which keys there are comes with every snapshot ([`SigningKeys`]), so that no replica ever signs with one that was
+//! withdrawn before the request began; nobody has to be told of a rotation.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,14 +10,15 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{Algorithm, Signer, SigningKey, TYPE_ACCESS_TOKEN};
+use flagbearer::token::{Algorithm, Signer, SigningKey, TYPE_ACCESS_TOKEN, TYPE_JWT};
 
-use crate::error::{Error, Result};
+use super::rotation::SIGNING_KEY;
+use crate::error::{Error, Kind, Result};
 use crate::secret::InstallationKey;
-use crate::store::{Store, StoredSigningKey, Write};
+use crate::store::{KeyState, SigningKeys, Store, StoredSigningKey};
 
-/// What sealed keys are bound to.
-const SIGNING_KEY: &str = "signing key";
+/// What tokens say that they are (`typ`): a signer is held ready for each.
+const TYPES: [&str; 2] = [TYPE_ACCESS_TOKEN, TYPE_JWT];
 
 /// `jti`: 128 random bits.
 pub fn token_id() -> Result<String> {
@@ -23,101 +27,85 @@ pub fn token_id() -> Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// The keys of the environments that this process has signed for.
+/// The keys that this process has signed with.
 #[derive(Debug)]
 pub struct Keys {
     store: Arc<Store>,
     key: Arc<InstallationKey>,
-    held: RwLock<HashMap<String, Arc<Held>>>,
+    /// By `kid`, which is never used for another key.
+    opened: RwLock<HashMap<String, Arc<Opened>>>,
 }
 
-/// One environment's keys.
-struct Held {
-    signers: HashMap<Algorithm, Signer>,
-    /// The public halves, retired ones included while tokens of theirs may live (RFC 7517).
-    jwks: String,
-}
-
-impl std::fmt::Debug for Held {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Held({} signers)", self.signers.len())
-    }
-}
-
-/// Makes an environment's first keys, one per algorithm.
-pub async fn create(write: &mut Write, key: &InstallationKey, environment: &str) -> Result<()> {
-    let now: Timestamp = write.now;
-    let made = tokio::task::spawn_blocking(|| Algorithm::ALL.map(SigningKey::generate));
-    for signing_key in made.await.map_err(Error::internal)? {
-        let signing_key = signing_key?;
-        let jwk = signing_key.public_key()?.jwk();
-        let stored = StoredSigningKey {
-            kid: signing_key.key_id().to_owned(),
-            environment: environment.to_owned(),
-            algorithm: signing_key.algorithm(),
-            sealed: key.seal(SIGNING_KEY, &signing_key.to_pkcs8()?)?,
-            jwk: serde_json::to_string(&jwk).map_err(Error::internal)?,
-            created_at: now,
-            retired_at: None,
-        };
-        write.insert_signing_key(&stored).await?;
-    }
-    Ok(())
+/// A key, parsed once.
+#[derive(Debug)]
+struct Opened {
+    environment: String,
+    /// One for each type of token.
+    signers: HashMap<&'static str, Signer>,
 }
 
 impl Keys {
     pub fn new(store: Arc<Store>, key: Arc<InstallationKey>) -> Self {
-        Self { store, key, held: RwLock::default() }
+        Self { store, key, opened: RwLock::default() }
     }
 
-    /// Makes sure that an environment's keys are held, reading them where they are not.
+    /// Makes sure that there is such an environment; the database is asked where it was not met before.
     pub async fn hold(&self, environment: &str) -> Result<()> {
-        if self.find(environment).is_some() {
-            return Ok(());
+        if self.store.last_signing_keys(environment).is_none() {
+            self.store.signing_keys(environment).await?;
         }
-        let stored = self.store.signing_keys(environment).await?;
-        if stored.is_empty() {
-            return Err(Error::not_found("environment", environment));
-        }
-        let mut signers = HashMap::new();
-        let mut jwks = String::from("{\"keys\":[");
-        for (number, stored) in stored.iter().enumerate() {
-            if number > 0 {
-                jwks.push(',');
-            }
-            jwks.push_str(&stored.jwk);
-            if stored.retired_at.is_none() && !signers.contains_key(&stored.algorithm) {
-                let pkcs8 = self.key.open(SIGNING_KEY, &stored.sealed)?;
-                let signer = SigningKey::from_pkcs8(stored.algorithm, &pkcs8)?.signer(TYPE_ACCESS_TOKEN)?;
-                signers.insert(stored.algorithm, signer);
-            }
-        }
-        jwks.push_str("]}");
-        let held = Arc::new(Held { signers, jwks });
-        self.held.write().unwrap_or_else(PoisonError::into_inner).insert(environment.to_owned(), held);
         Ok(())
     }
 
-    fn find(&self, environment: &str) -> Option<Arc<Held>> {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).get(environment).cloned()
+    /// The signer for one algorithm and type of token, at a time, among the keys that a snapshot came with.
+    pub fn signer(&self, keys: &SigningKeys, algorithm: Algorithm, token_type: &str, now: Timestamp) -> Result<Signer> {
+        let key = keys.signing(algorithm, now).ok_or_else(|| Error::internal(format!("there is no `{algorithm}` key")))?;
+        let opened = match self.find(&key.kid) {
+            Some(opened) => opened,
+            None => self.open(key, keys, now)?,
+        };
+        let signer = opened.signers.get(token_type).cloned();
+        signer.ok_or_else(|| Error::internal(format!("there is no signer for tokens of the type `{token_type}`")))
     }
 
-    /// The signer of access tokens for an environment whose keys are held.
-    pub fn signer(&self, environment: &str, algorithm: Algorithm) -> Result<Signer> {
-        let held = self.find(environment);
-        let signer = held.as_ref().and_then(|held| held.signers.get(&algorithm));
-        signer.cloned().ok_or_else(|| Error::internal(format!("no `{algorithm}` key is held for `{environment}`")))
+    fn find(&self, kid: &str) -> Option<Arc<Opened>> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned()
     }
 
-    /// The environment's public keys, as JSON.
+    /// Opens a key, and lets go of those of its environment that sign no more.
+    fn open(&self, key: &StoredSigningKey, keys: &SigningKeys, now: Timestamp) -> Result<Arc<Opened>> {
+        let pkcs8 = self.key.open(SIGNING_KEY, &key.sealed)?;
+        let parsed = SigningKey::from_pkcs8(key.algorithm, &pkcs8)?;
+        let signers = TYPES.into_iter().map(|token_type| Ok((token_type, parsed.signer(token_type)?)));
+        let opened = Arc::new(Opened { environment: key.environment.clone(), signers: signers.collect::<Result<_>>()? });
+        let mut held = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        for key in &keys.keys {
+            if matches!(key.state(now), KeyState::Retired | KeyState::Withdrawn) {
+                held.remove(&key.kid);
+            }
+        }
+        held.insert(key.kid.clone(), opened.clone());
+        Ok(opened)
+    }
+
+    /// The environment's public keys (RFC 7517), as JSON: first those that sign, the newest of each kind first.
     pub async fn jwks(&self, environment: &str) -> Result<String> {
-        self.hold(environment).await?;
-        let held = self.find(environment).ok_or_else(|| Error::not_found("environment", environment))?;
-        Ok(held.jwks.clone())
+        let keys = match self.store.signing_keys(environment).await {
+            // Readers go on reading while the database is away.
+            Err(error) if error.kind == Kind::Unavailable => self.store.last_signing_keys(environment).ok_or(error)?,
+            found => found?,
+        };
+        let now = self.store.now();
+        let mut published: Vec<_> = keys.keys.iter().filter(|key| key.is_published(now)).collect();
+        published.sort_by_key(|key| key.state(now));
+        let published: Vec<_> = published.iter().map(|key| key.jwk.as_str()).collect();
+        Ok(format!("{{\"keys\":[{}]}}", published.join(",")))
     }
 
     /// Forgets an environment that is gone.
     pub fn forget(&self, environment: &str) {
-        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
+        self.store.forget(environment);
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        opened.retain(|_, opened| opened.environment != environment);
     }
 }

@@ -3,17 +3,19 @@
 mod keys;
 mod refresh;
 mod refresh_token;
+mod rotation;
 
 use std::sync::Arc;
 
 use flagbearer::claim::Dialect;
 use flagbearer::evaluation::Evaluation;
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{AccessToken, MAX_TOKEN_BYTES};
+use flagbearer::token::{AccessToken, MAX_TOKEN_BYTES, TYPE_ACCESS_TOKEN};
 use serde_json::{Value, json};
 
-pub use keys::{Keys, create as create_keys};
+pub use keys::Keys;
 pub use refresh::{Grant, Refused};
+pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
 
 use crate::error::Result;
 use crate::secret::InstallationKey;
@@ -85,9 +87,8 @@ impl Issuer {
         format!("{}/env/{environment}", self.public_url)
     }
 
-    /// Evaluates and signs. `generation` is that of the refresh token to go with it.
-    ///
-    /// The signing key has to be held already ([`Keys::hold`]): this runs inside transactions, and must not wait.
+    /// Evaluates and signs, with the rules and the keys of the snapshot. `generation` is that of the refresh token to go with
+    /// it. This runs inside transactions, and must not wait.
     pub fn issue(
         &self,
         application: &Application,
@@ -123,7 +124,8 @@ impl Issuer {
             feature_flags: &feature_flags,
         }
         .write_flagbearer(&mut claims);
-        let access_token = self.keys.signer(&session.environment, application.algorithm)?.sign(&claims)?;
+        let access_token =
+            self.keys.signer(&snapshot.signing_keys, application.algorithm, TYPE_ACCESS_TOKEN, now)?.sign(&claims)?;
         if access_token.len() > MAX_TOKEN_BYTES {
             let bytes = access_token.len();
             tracing::warn!(

@@ -74,7 +74,6 @@ impl Issuer {
             organization: grant.organization.map(str::to_owned),
             now: now.milliseconds(),
         };
-        self.keys.hold(grant.environment).await?;
         let Some(remember) = remember else {
             let rotated = self.store.rotate(rotation.clone()).await?;
             return self.conclude(&rotation, &rotated, now).await.map(Some);

@@ -1,12 +1,13 @@
 //! Applications: OAuth clients, each in exactly one environment, and how their tokens look.
 
-use flagbearer::document::{Members, Node, list};
+use flagbearer::document::{Members, Node};
 use flagbearer::error::ErrorCode;
 use flagbearer::token::Algorithm;
 use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, params};
 use super::flags::stored;
+use super::signing_keys::algorithm;
 use super::{Edit, Entity, Write};
 use crate::error::{Error, Result};
 
@@ -38,6 +39,9 @@ pub struct StoredApplication {
 }
 
 const DAY: i64 = 86_400;
+
+/// The longest that an access token may live, in seconds.
+pub const MAX_ACCESS_TOKEN_TTL: i64 = DAY;
 
 /// What holds where nothing is set; `null` in a patch goes back to it.
 const ALGORITHM: Algorithm = Algorithm::EdDsa;
@@ -104,14 +108,10 @@ impl Application {
             self.audience = if node.is_null() { None } else { Some(node.text(512)?) };
         }
         if let Some(node) = members.present("algorithm") {
-            let name = if node.is_null() { ALGORITHM.as_str() } else { node.string()? };
-            self.algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
-                let names = Algorithm::ALL.map(Algorithm::as_str);
-                node.error(ErrorCode::ValueInvalid, format!("`{name}` is not an algorithm; choose from {}", list(&names)))
-            })?;
+            self.algorithm = if node.is_null() { ALGORITHM } else { algorithm(&node)? };
         }
         for (name, field, standard, range) in [
-            ("access_token_ttl", &mut self.access_token_ttl, ACCESS_TOKEN_TTL, 60..=DAY),
+            ("access_token_ttl", &mut self.access_token_ttl, ACCESS_TOKEN_TTL, 60..=MAX_ACCESS_TOKEN_TTL),
             ("idle_ttl", &mut self.idle_ttl, IDLE_TTL, 60..=3650 * DAY),
             ("absolute_ttl", &mut self.absolute_ttl, ABSOLUTE_TTL, 60..=3650 * DAY),
             ("grace", &mut self.grace, GRACE, 0..=60),

@@ -23,10 +23,11 @@ mod write;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use flagbearer::ruleset::Ruleset;
 use flagbearer::timestamp::Timestamp;
 
 pub use api_keys::{ApiKey, Role};
-pub use applications::{Application, StoredApplication};
+pub use applications::{Application, MAX_ACCESS_TOKEN_TTL, StoredApplication};
 pub use changes::ChangeFilter;
 pub use directory::{Membership, Organization, StoredMembership, User};
 pub use engine::Connection;
@@ -41,7 +42,7 @@ pub use overrides::{Level, StoredOverride};
 pub use rotate::{Rotated, Rotation};
 pub use segments::StoredSegment;
 pub use sessions::{Session, SessionFilter, Start};
-pub use signing_keys::StoredSigningKey;
+pub use signing_keys::{KeyState, SigningKeys, StoredSigningKey, algorithm};
 pub use snapshot::{Facts, Snapshot};
 pub use write::{Author, Edit, Entity, Write};
 
@@ -60,7 +61,8 @@ pub struct Store {
 pub struct Inner {
     engine: Engine,
     clock: Arc<dyn Clock>,
-    rulesets: snapshot::Rulesets,
+    rulesets: snapshot::Newest<Ruleset>,
+    signing_keys: snapshot::Newest<SigningKeys>,
 }
 
 impl Deref for Store {
@@ -76,7 +78,8 @@ impl Store {
     pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self> {
         let engine = Engine::open(url).await?;
         migrations::run(&engine).await?;
-        let inner = Arc::new(Inner { engine, clock, rulesets: snapshot::Rulesets::default() });
+        let (rulesets, signing_keys) = Default::default();
+        let inner = Arc::new(Inner { engine, clock, rulesets, signing_keys });
         Ok(Self { batches: rotate::Batches::start(inner.clone()), inner })
     }
 

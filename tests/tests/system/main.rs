@@ -26,6 +26,7 @@ mod secrets;
 mod segments;
 mod sessions;
 mod settings;
+mod signing_keys;
 mod stop;
 mod subject_flags;
 mod time_travel;

@@ -166,7 +166,7 @@ pub fn ordered(rows: &[Row], count: usize, moved: &HashSet<String>) -> Result<Ve
 
 fn raw(row: &Row, moved: &HashSet<String>) -> Result<Raw> {
     const FIRST: usize = 16;
-    const { assert!(FACTS == 7) };
+    const { assert!(FACTS == 8) };
     let application = match row.maybe_text(14)? {
         Some(document) => Some((Arc::new(Application::from_stored(stored(&document)?)?), row.maybe_text(15)?)),
         None => None,
