@@ -14,3 +14,4 @@ pub mod issuer;
 pub mod secret;
 pub mod server;
 pub mod store;
+mod uri;

@@ -15,7 +15,7 @@ mod policy;
 mod verifier;
 
 pub use algorithm::Algorithm;
-pub use claims::AccessToken;
+pub use claims::{AccessToken, Asked, IdToken, Person};
 pub use compact::MAX_TOKEN_BYTES;
 #[cfg(feature = "crypto")]
 pub use issued::{Issued, Presented};

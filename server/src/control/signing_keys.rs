@@ -1,6 +1,7 @@
 //! Signing keys: which there are, and their rotation. Their private halves are never answered.
 
-use flagbearer::document::Node;
+use flagbearer::document::{Node, list};
+use flagbearer::error::ErrorCode;
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::Algorithm;
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Answer, Call, Control};
 use crate::error::Result;
 use crate::issuer::{Manner, make_keys, rotate_keys};
-use crate::store::{StoredSigningKey, algorithm};
+use crate::store::StoredSigningKey;
 
 fn answer(key: &StoredSigningKey, now: Timestamp) -> Value {
     let mut document = key.document();
@@ -17,6 +18,14 @@ fn answer(key: &StoredSigningKey, now: Timestamp) -> Value {
         members.insert("state".to_owned(), key.state(now).as_str().into());
     }
     document
+}
+
+fn algorithm(node: &Node<'_>) -> Result<Algorithm> {
+    let name = node.string()?;
+    Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
+        let names = Algorithm::ALL.map(Algorithm::as_str);
+        node.error(ErrorCode::ValueInvalid, format!("`{name}` is not an algorithm; choose from {}", list(&names))).into()
+    })
 }
 
 impl Control {

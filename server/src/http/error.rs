@@ -78,6 +78,7 @@ impl From<Refused> for Denied {
         let description = refused.to_string();
         let (status, error) = match refused {
             Refused::Client => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            Refused::Profile => (StatusCode::BAD_REQUEST, "invalid_client"),
             Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
             Refused::Failed(error) if error.kind == Kind::Unavailable => {

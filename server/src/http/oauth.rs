@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Form, FromRequest, Path, Request, State};
+use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -14,10 +14,12 @@ use serde_json::json;
 use super::App;
 use super::call::too_large;
 use super::error::{Denied, uncached};
+use super::place::Place;
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Result};
 use crate::issuer::{Grant, Refused, Tokens};
 use crate::secret::{Secret, hash};
+use crate::store::{Client, Surface};
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
 const REMEMBERED: i64 = 300;
@@ -26,31 +28,15 @@ const REMEMBERED: i64 = 300;
 /// pass before a new key signs; and after an emergency it is what withdrawn keys live on for.
 const JWKS_FRESH: u32 = 60;
 
-/// The part of the path that names an environment; none at the root.
-type Place = Option<Path<String>>;
-
-async fn environment(app: &App, place: Place) -> Result<String> {
-    let standard = app.issuer.standard_environment();
-    match place {
-        None => Ok(standard.to_owned()),
-        // The default environment has one issuer URL, not two.
-        Some(Path(name)) if name == standard => Err(Error::not_found("environment", &name)),
-        Some(Path(name)) => {
-            app.issuer.keys.hold(&name).await?;
-            Ok(name)
-        }
-    }
-}
-
-pub async fn token(State(app): State<App>, place: Place, request: Request) -> Response {
+pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
     match answer(&app, place, request).await {
         Ok(response) => uncached(response),
         Err(denied) => denied.into_response(),
     }
 }
 
-async fn answer(app: &App, place: Place, request: Request) -> Result<Response, Denied> {
-    let environment = environment(app, place).await?;
+async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Response, Denied> {
+    let Place(environment) = place?;
     let (parts, body) = request.into_parts();
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let form = form(&parts.headers, bytes.clone()).await?;
@@ -66,7 +52,8 @@ async fn answer(app: &App, place: Place, request: Request) -> Result<Response, D
     let grant = Grant {
         environment: &environment,
         client_id: &client_id,
-        client_secret: client_secret.as_ref(),
+        client: Client::Secret(client_secret.as_ref().map(Secret::hash)),
+        surface: Surface::OAuth,
         refresh_token,
         organization: form.get("organization_id").map(String::as_str),
     };
@@ -98,7 +85,7 @@ fn once(headers: &HeaderMap, grant: &Grant<'_>, path: &str, body: &[u8]) -> Resu
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
-    let secret = grant.client_secret.map(Secret::hash).unwrap_or_default();
+    let secret = grant.client.secret_hash().unwrap_or_default();
     let scope = format!("{}\n{secret}\n{path}\n{key}", grant.client_id);
     Ok(Some(Once { scope: hash(scope.as_bytes()), body_hash: hash(body) }))
 }
@@ -158,15 +145,14 @@ fn public(mut response: Response, seconds: u32) -> Response {
     response
 }
 
-pub async fn jwks(State(app): State<App>, place: Place) -> Result<Response> {
-    let environment = environment(&app, place).await?;
+pub async fn jwks(State(app): State<App>, Place(environment): Place) -> Result<Response> {
     let jwks = app.issuer.keys.jwks(&environment).await?;
     Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), JWKS_FRESH))
 }
 
 /// Says what works, and nothing else.
-pub async fn metadata(State(app): State<App>, place: Place) -> Result<Response> {
-    let issuer = app.issuer.url(&environment(&app, place).await?);
+pub async fn metadata(State(app): State<App>, Place(environment): Place) -> Result<Response> {
+    let issuer = app.issuer.url(&environment);
     let document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),

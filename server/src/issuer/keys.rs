@@ -17,8 +17,12 @@ use crate::error::{Error, Kind, Result};
 use crate::secret::InstallationKey;
 use crate::store::{KeyState, SigningKeys, Store, StoredSigningKey};
 
-/// What tokens say that they are (`typ`): a signer is held ready for each.
-const TYPES: [&str; 2] = [TYPE_ACCESS_TOKEN, TYPE_JWT];
+/// The two values of `typ` that are issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenType {
+    AccessToken,
+    Jwt,
+}
 
 /// `jti`: 128 random bits.
 pub fn token_id() -> Result<String> {
@@ -36,12 +40,14 @@ pub struct Keys {
     opened: RwLock<HashMap<String, Arc<Opened>>>,
 }
 
-/// A key, parsed once.
+/// A key, parsed once and ready to sign each type of token.
 #[derive(Debug)]
 struct Opened {
     environment: String,
-    /// One for each type of token.
-    signers: HashMap<&'static str, Signer>,
+    /// `at+jwt`.
+    access_token: Signer,
+    /// `JWT`: the vendors' access tokens, and ID tokens.
+    jwt: Signer,
 }
 
 impl Keys {
@@ -49,23 +55,17 @@ impl Keys {
         Self { store, key, opened: RwLock::default() }
     }
 
-    /// Makes sure that there is such an environment; the database is asked where it was not met before.
-    pub async fn hold(&self, environment: &str) -> Result<()> {
-        if self.store.last_signing_keys(environment).is_none() {
-            self.store.signing_keys(environment).await?;
-        }
-        Ok(())
-    }
-
     /// The signer for one algorithm and type of token, at a time, among the keys that a snapshot came with.
-    pub fn signer(&self, keys: &SigningKeys, algorithm: Algorithm, token_type: &str, now: Timestamp) -> Result<Signer> {
+    pub fn signer(&self, keys: &SigningKeys, algorithm: Algorithm, token_type: TokenType, now: Timestamp) -> Result<Signer> {
         let key = keys.signing(algorithm, now).ok_or_else(|| Error::internal(format!("there is no `{algorithm}` key")))?;
         let opened = match self.find(&key.kid) {
             Some(opened) => opened,
             None => self.open(key, keys, now)?,
         };
-        let signer = opened.signers.get(token_type).cloned();
-        signer.ok_or_else(|| Error::internal(format!("there is no signer for tokens of the type `{token_type}`")))
+        Ok(match token_type {
+            TokenType::AccessToken => opened.access_token.clone(),
+            TokenType::Jwt => opened.jwt.clone(),
+        })
     }
 
     fn find(&self, kid: &str) -> Option<Arc<Opened>> {
@@ -76,8 +76,11 @@ impl Keys {
     fn open(&self, key: &StoredSigningKey, keys: &SigningKeys, now: Timestamp) -> Result<Arc<Opened>> {
         let pkcs8 = self.key.open(SIGNING_KEY, &key.sealed)?;
         let parsed = SigningKey::from_pkcs8(key.algorithm, &pkcs8)?;
-        let signers = TYPES.into_iter().map(|token_type| Ok((token_type, parsed.signer(token_type)?)));
-        let opened = Arc::new(Opened { environment: key.environment.clone(), signers: signers.collect::<Result<_>>()? });
+        let opened = Arc::new(Opened {
+            environment: key.environment.clone(),
+            access_token: parsed.signer(TYPE_ACCESS_TOKEN)?,
+            jwt: parsed.signer(TYPE_JWT)?,
+        });
         let mut held = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         for key in &keys.keys {
             if matches!(key.state(now), KeyState::Retired | KeyState::Withdrawn) {

@@ -27,7 +27,7 @@ use flagbearer::ruleset::Ruleset;
 use flagbearer::timestamp::Timestamp;
 
 pub use api_keys::{ApiKey, Role};
-pub use applications::{Application, MAX_ACCESS_TOKEN_TTL, StoredApplication};
+pub use applications::{Application, Branding, MAX_ACCESS_TOKEN_TTL, RequestedClaim, StoredApplication};
 pub use changes::ChangeFilter;
 pub use directory::{Membership, Organization, StoredMembership, User};
 pub use engine::Connection;
@@ -39,11 +39,11 @@ pub use idempotency::{Memo, Remembered};
 pub use installation::{Founding, Installation};
 pub use later::Later;
 pub use overrides::{Level, StoredOverride};
-pub use rotate::{Rotated, Rotation};
+pub use rotate::{Client, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;
-pub use sessions::{Session, SessionFilter, Start};
-pub use signing_keys::{KeyState, SigningKeys, StoredSigningKey, algorithm};
-pub use snapshot::{Facts, Snapshot};
+pub use sessions::{Method, Origin, Session, SessionFilter, Start};
+pub use signing_keys::{KeyState, SigningKeys, StoredSigningKey};
+pub use snapshot::{Facts, Person, Snapshot};
 pub use write::{Author, Edit, Entity, Write};
 
 use crate::clock::Clock;

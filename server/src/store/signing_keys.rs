@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use flagbearer::document::{Node, list};
-use flagbearer::error::ErrorCode;
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::Algorithm;
 use serde_json::{Value, json};
@@ -13,15 +11,6 @@ use serde_json::{Value, json};
 use super::engine::{Connection, Row, params};
 use super::{Edit, Entity, Store, Write};
 use crate::error::{Error, Result};
-
-/// Reads the name of an algorithm that keys are for.
-pub fn algorithm(node: &Node<'_>) -> Result<Algorithm> {
-    let name = node.string()?;
-    Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
-        let names = Algorithm::ALL.map(Algorithm::as_str);
-        node.error(ErrorCode::ValueInvalid, format!("`{name}` is not an algorithm; choose from {}", list(&names))).into()
-    })
-}
 
 /// How far a key has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,6 +20,7 @@ mod guide;
 mod histories;
 mod isolation;
 mod overrides;
+mod profiles;
 mod refresh;
 mod retries;
 mod secrets;
