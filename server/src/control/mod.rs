@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod boolean_flags;
 mod call;
 mod changes;
 mod directory;
@@ -11,6 +12,7 @@ mod evaluation;
 mod explain;
 mod flags;
 mod overrides;
+mod roster;
 mod segments;
 mod sessions;
 mod settings;
@@ -19,12 +21,14 @@ mod signing_keys;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
-pub use call::{Answer, Call, IfMatch, Once, Success};
+pub use boolean_flags::BooleanFlag;
+pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
 pub use overrides::Whose;
+pub use roster::{Group, Roster, Unlisted};
 
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
-use crate::secret::{InstallationKey, Secret};
+use crate::secret::{InstallationKey, Secret, hash};
 use crate::store::{ApiKey, Memo, Store, Write};
 
 /// How long an answer is remembered for a retry, in seconds.
@@ -52,6 +56,11 @@ impl Control {
         found.ok_or_else(|| {
             Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", "this API key is not known; it may have been deleted")
         })
+    }
+
+    /// What makes a retry of this request recognisable. `scope` names the caller, the place and the key.
+    pub fn once(&self, scope: &str, body: &[u8]) -> Once {
+        Once { scope: hash(scope.as_bytes()), body_hash: self.key.body_tag(body) }
     }
 
     /// What the same request was answered before.
