@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::effects::{self, Outcome};
 use super::{Answer, Call, Control};
 use crate::error::{Error, Result};
-use crate::store::{Membership, Organization, StoredMembership, User};
+use crate::store::{Membership, Organization, Person, Standpoint, StoredMembership, User};
 
 /// The most roles or permissions of a membership.
 const MAX_GRANTS: usize = 256;
@@ -158,6 +158,15 @@ impl Control {
         call.only(&[])?;
         let user = self.store.read().await?.user(id).await?;
         Ok(Answer::done(user.answer()?).at(user.revision))
+    }
+
+    /// A user as a person, without what evaluation sees.
+    pub async fn person(&self, call: &Call, environment: &str, id: &str) -> Result<Person> {
+        call.may_read(environment)?;
+        let mut connection = self.store.read().await?;
+        connection.user(id).await?;
+        let standpoint = Standpoint { environment, user: Some(id), organization: None };
+        Ok(self.store.snapshot_in(&mut connection, standpoint).await?.facts.person)
     }
 
     pub async fn patch_user(&self, call: &Call, id: &str) -> Result<Answer> {

@@ -95,10 +95,10 @@ async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
     Ok(response)
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Secret> {
+pub fn bearer(headers: &HeaderMap) -> Result<Secret> {
     let refused = || {
         let detail = "send an API key as `Authorization: Bearer …`";
-        Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", detail)
+        Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, detail)
     };
     let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
     let (scheme, key) = text.split_once(' ').ok_or_else(refused)?;
