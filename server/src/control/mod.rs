@@ -21,13 +21,13 @@ use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
 pub use boolean_flags::BooleanFlag;
-pub use call::{Answer, Call, IfMatch, Once, Success};
+pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
 pub use overrides::Whose;
 pub use roster::{Group, Roster, Unlisted};
 
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
-use crate::secret::{InstallationKey, Secret};
+use crate::secret::{InstallationKey, Secret, hash};
 use crate::store::{ApiKey, Memo, Store, Write};
 
 /// How long an answer is remembered for a retry, in seconds.
@@ -55,6 +55,11 @@ impl Control {
         found.ok_or_else(|| {
             Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, "this API key is not known; it may have been deleted")
         })
+    }
+
+    /// What makes a retry of this request recognisable. `scope` names the caller, the place and the key.
+    pub fn once(&self, scope: &str, body: &[u8]) -> Once {
+        Once { scope: hash(scope.as_bytes()), body_hash: self.key.body_tag(body) }
     }
 
     /// What the same request was answered before.

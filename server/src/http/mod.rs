@@ -4,6 +4,7 @@ mod admin;
 mod call;
 mod error;
 mod health;
+mod kinde;
 mod oauth;
 mod path;
 mod place;
@@ -51,6 +52,7 @@ pub fn router(app: App) -> Router {
         .merge(guarded(&app, small(), SMALL))
         .merge(guarded(&app, large(), LARGE))
         .merge(issuers())
+        .merge(kinde::routes(&app))
         .merge(workos::routes(&app))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

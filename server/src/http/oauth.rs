@@ -18,7 +18,7 @@ use super::place::Place;
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Result};
 use crate::issuer::{Grant, Refused, Tokens};
-use crate::secret::{Secret, hash};
+use crate::secret::Secret;
 use crate::store::{Client, Surface};
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
@@ -53,7 +53,7 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
         refresh_token,
         organization: form.get("organization_id").map(String::as_str),
     };
-    let once = once(&parts.headers, &client_id, grant.client.secret_hash(), parts.uri.path(), &bytes)?;
+    let once = once(app, &parts.headers, &client_id, grant.client.secret_hash(), parts.uri.path(), &bytes)?;
     let Some(once) = once else {
         let tokens = app.issuer.refresh(&grant, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
         return Ok(Json(tokens.answer()).into_response());
@@ -79,6 +79,7 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
 
 /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
 pub fn once(
+    app: &App,
     headers: &HeaderMap,
     client_id: &str,
     secret_hash: Option<&str>,
@@ -90,7 +91,7 @@ pub fn once(
     let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
     let secret = secret_hash.unwrap_or_default();
     let scope = format!("{client_id}\n{secret}\n{path}\n{key}");
-    Ok(Some(Once { scope: hash(scope.as_bytes()), body_hash: hash(body) }))
+    Ok(Some(app.control.once(&scope, body)))
 }
 
 /// The form's members, each once (RFC 6749 §3.2); an empty one is as if left out.

@@ -51,7 +51,7 @@ async fn answer(app: &App, request: Request) -> Result<Value, Denied> {
     let secret = asked.secret("client_secret")?.or_else(|| bearer(&parts.headers).ok());
     let application = client(app, asked.required("client_id")?, secret.as_ref()).await?;
     let secret_hash = secret.as_ref().map(Secret::hash);
-    let once = once(&parts.headers, &application.client_id, secret_hash.as_deref(), parts.uri.path(), &bytes)?;
+    let once = once(app, &parts.headers, &application.client_id, secret_hash.as_deref(), parts.uri.path(), &bytes)?;
     match grant_type {
         "refresh_token" => {
             let grant = Grant {

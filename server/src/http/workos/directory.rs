@@ -14,7 +14,8 @@ type Id = Path<String>;
 
 pub async fn user(State(app): State<App>, Path(id): Id, call: Caller) -> Result<Answer> {
     call.only(&[])?;
-    Ok(Answer::done(shape::user(&id, &app.control.person(&call, environment(&call)?, &id).await?)))
+    environment(&call)?;
+    Ok(Answer::done(shape::user(&id, &app.store.read().await?.user(&id).await?.into())))
 }
 
 pub async fn organization(State(app): State<App>, Path(id): Id, call: Caller) -> Result<Answer> {
