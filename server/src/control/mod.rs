@@ -54,7 +54,7 @@ impl Control {
     pub async fn authenticate(&self, key: &Secret) -> Result<ApiKey> {
         let found = self.store.read().await?.api_key_by_hash(&key.hash()).await?;
         found.ok_or_else(|| {
-            Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", "this API key is not known; it may have been deleted")
+            Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, "this API key is not known; it may have been deleted")
         })
     }
 

@@ -120,6 +120,16 @@ impl Denied {
         Self { status: StatusCode::BAD_REQUEST, error: "invalid_request", description: description.into() }
     }
 
+    /// A client that is not known, or not served here.
+    pub fn client(description: impl Into<String>) -> Self {
+        Self { error: "invalid_client", ..Self::request(description) }
+    }
+
+    /// A client that does not show who it is.
+    pub fn secret(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, ..Self::client(description) }
+    }
+
     pub fn grant_type(description: impl Into<String>) -> Self {
         Self { error: "unsupported_grant_type", ..Self::request(description) }
     }

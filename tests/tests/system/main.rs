@@ -34,3 +34,4 @@ mod stop;
 mod subject_flags;
 mod time_travel;
 mod workos;
+mod workos_sessions;
