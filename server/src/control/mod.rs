@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod boolean_flags;
 mod call;
 mod changes;
 mod directory;
@@ -12,16 +13,20 @@ mod explain;
 mod flags;
 mod overrides;
 mod password_resets;
+mod roster;
 mod segments;
 mod sessions;
 mod settings;
+mod signing_keys;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
+pub use boolean_flags::BooleanFlag;
 pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
 pub use overrides::Whose;
+pub use roster::{Group, Roster, Unlisted};
 
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
@@ -54,7 +59,7 @@ impl Control {
         }
         self.issuer.count_wrong_secret(address).await?;
         let detail = "this API key is not known; it may have been deleted";
-        Err(Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", detail))
+        Err(Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, detail))
     }
 
     /// What makes a retry of this request recognisable. `scope` names the caller, the place and the key.
