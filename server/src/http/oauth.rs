@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::App;
+use super::address::ClientAddress;
 use super::call::too_large;
 use super::error::{Denied, uncached};
 use super::place::Place;
@@ -28,9 +29,13 @@ pub const REMEMBERED: i64 = 300;
 /// pass before a new key signs; and after an emergency it is what withdrawn keys live on for.
 const JWKS_FRESH: u32 = 60;
 
-pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
+pub async fn token(State(app): State<App>, place: Result<Place>, from: ClientAddress, request: Request) -> Response {
     match answer(&app, place, request).await {
         Ok(response) => uncached(response),
+        Err(denied) if denied.is_of_client() => match app.issuer.count_wrong_secret(from.0).await {
+            Ok(()) => denied.into_response(),
+            Err(error) => Denied::from(error).into_response(),
+        },
         Err(denied) => denied.into_response(),
     }
 }

@@ -1,5 +1,6 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
+mod accounts;
 mod keys;
 mod places;
 mod refresh;
@@ -10,6 +11,7 @@ mod tokens;
 
 use std::sync::Arc;
 
+pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
 pub use keys::Keys;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
