@@ -35,15 +35,15 @@ pub struct App {
     pub control: Control,
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
-    pub proxies: Arc<[IpNet]>,
     pub left_out: workos::LeftOut,
+    pub proxies: Arc<[IpNet]>,
 }
 
 impl App {
     /// `proxies` are those whose word on where a request came from is taken.
     pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>, proxies: &[IpNet]) -> Self {
         let (running, left_out) = (call::Running::default(), workos::LeftOut::default());
-        Self { store, control, issuer, running, proxies: proxies.into(), left_out }
+        Self { store, control, issuer, running, left_out, proxies: proxies.into() }
     }
 }
 
@@ -125,6 +125,8 @@ fn small() -> Router<App> {
         )
         .route("/v1/api-keys", post(admin::create_api_key).get(admin::api_keys))
         .route("/v1/api-keys/{key}", get(admin::api_key).patch(admin::patch_api_key).delete(admin::delete_api_key))
+        .route("/v1/signing-keys", get(admin::signing_keys))
+        .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))
         .route("/v1/changes/{revision}", get(admin::change))
         .route("/v1/evaluate", get(admin::evaluate))

@@ -23,7 +23,11 @@ use crate::secret::Secret;
 use crate::store::{Client, Memo, Origin, Surface};
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
-const REMEMBERED: i64 = 300;
+pub const REMEMBERED: i64 = 300;
+
+/// How long caches on the way may keep the public keys, in seconds. It adds to what readers keep them for, and both have to
+/// pass before a new key signs; and after an emergency it is what withdrawn keys live on for.
+const JWKS_FRESH: u32 = 60;
 
 pub async fn token(State(app): State<App>, place: Result<Place>, from: ClientAddress, request: Request) -> Response {
     match answer(&app, place, request).await {
@@ -42,8 +46,9 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let form = form(&parts.headers, bytes.clone()).await?;
     let (client_id, client_secret) = client(&parts.headers, &form)?;
-    let asked = Asked { app, environment: &environment, client_id, client_secret, form, place: parts.uri.path() };
-    let once = once(&parts.headers, &asked, &bytes)?;
+    let asked = Asked { app, environment: &environment, client_id, client_secret, form };
+    let secret_hash = asked.client_secret.as_ref().map(Secret::hash);
+    let once = once(app, &parts.headers, &asked.client_id, secret_hash.as_deref(), parts.uri.path(), &bytes)?;
     match asked.form.get("grant_type").map(String::as_str) {
         Some("authorization_code") => asked.redeem(once.as_ref()).await,
         Some("refresh_token") => asked.refresh(once.as_ref()).await,
@@ -59,7 +64,6 @@ struct Asked<'a> {
     client_id: String,
     client_secret: Option<Secret>,
     form: HashMap<String, String>,
-    place: &'a str,
 }
 
 impl Asked<'_> {
@@ -139,13 +143,20 @@ fn answered(tokens: Option<Tokens>) -> Result<Response, Denied> {
 }
 
 /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
-fn once(headers: &HeaderMap, asked: &Asked<'_>, body: &[u8]) -> Result<Option<Once>, Denied> {
+pub fn once(
+    app: &App,
+    headers: &HeaderMap,
+    client_id: &str,
+    secret_hash: Option<&str>,
+    path: &str,
+    body: &[u8],
+) -> Result<Option<Once>, Denied> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
-    let secret = asked.client_secret.as_ref().map(Secret::hash).unwrap_or_default();
-    let scope = format!("{}\n{secret}\n{}\n{key}", asked.client_id, asked.place);
-    Ok(Some(asked.app.control.once(&scope, body)))
+    let secret = secret_hash.unwrap_or_default();
+    let scope = format!("{client_id}\n{secret}\n{path}\n{key}");
+    Ok(Some(app.control.once(&scope, body)))
 }
 
 /// The form's members, each once (RFC 6749 §3.2); an empty one is as if left out.
@@ -204,8 +215,13 @@ fn public(mut response: Response, seconds: u32) -> Response {
 }
 
 pub async fn jwks(State(app): State<App>, Place(environment): Place) -> Result<Response> {
-    let jwks = app.issuer.keys.jwks(&environment).await?;
-    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+    public_keys(&app, &environment).await
+}
+
+/// An environment's public keys, wherever they are asked for.
+pub async fn public_keys(app: &App, environment: &str) -> Result<Response> {
+    let jwks = app.issuer.keys.jwks(environment).await?;
+    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), JWKS_FRESH))
 }
 
 /// Says what works, and nothing else.

@@ -7,6 +7,7 @@ mod keys;
 mod places;
 mod refresh;
 mod refresh_token;
+mod rotation;
 mod sign_in;
 mod sign_out;
 mod start;
@@ -15,11 +16,12 @@ mod tokens;
 use std::sync::Arc;
 
 pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
-pub use authorization::{Authorization, Lapsed, Stop, same_redirect};
+pub use authorization::{Authorization, Lapsed, Stop};
 pub use codes::CodeGrant;
-pub use keys::{Keys, create as create_keys};
+pub use keys::Keys;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
+pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
 pub use sign_in::{Step, Visitor};
 pub use sign_out::SignOut;
 pub use start::NewSession;
@@ -59,12 +61,11 @@ impl Issuer {
         self.places.url(environment)
     }
 
-    /// Makes sure that an environment's keys and place are known, which issuing needs at hand.
+    /// Makes sure that an environment's place is known, which issuing needs at hand.
     ///
     /// Errors: `NOT_FOUND`.
     pub async fn hold(&self, environment: &str) -> Result<()> {
-        self.places.hold(environment).await?;
-        self.keys.hold(environment).await
+        self.places.hold(environment).await
     }
 
     /// The client of an environment that a request shows itself to be.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, params};
 use super::flags::{stored, to_value};
-use super::{Edit, Entity, Write};
+use super::{Edit, Entity, Person, Write};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -138,6 +138,20 @@ impl User {
             "picture": self.picture, "attributes": to_value(&self.attributes)?, "revision": self.revision,
             "created_at": self.created_at, "updated_at": self.updated_at, "last_sign_in_at": self.last_sign_in_at,
         }))
+    }
+}
+
+impl From<User> for Person {
+    fn from(user: User) -> Self {
+        Self {
+            email: user.email,
+            email_verified: user.email_verified,
+            name: user.name,
+            picture: user.picture,
+            created_at: Some(user.created_at),
+            updated_at: Some(user.updated_at),
+            last_sign_in_at: user.last_sign_in_at,
+        }
     }
 }
 
