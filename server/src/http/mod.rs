@@ -10,6 +10,7 @@ mod oauth;
 mod path;
 mod place;
 mod request_id;
+mod sign_in;
 mod workos;
 
 use std::sync::Arc;
@@ -34,8 +35,8 @@ pub struct App {
     pub control: Control,
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
-    pub left_out: workos::LeftOut,
     pub proxies: Arc<[IpNet]>,
+    pub left_out: workos::LeftOut,
 }
 
 impl App {
@@ -159,6 +160,10 @@ fn large() -> Router<App> {
 /// Each environment is an issuer of its own: the default one at the root, the others below `/env/<name>`.
 fn issuers() -> Router<App> {
     Router::new()
+        .merge(pages())
+        .route("/user_management/authorize", get(sign_in::authorize_workos))
+        .route("/user_management/sessions/logout", get(sign_in::logout_workos))
+        .nest("/env/{environment}", pages())
         .route("/oauth2/token", post(oauth::token))
         .route("/env/{environment}/oauth2/token", post(oauth::token))
         .route("/.well-known/jwks.json", get(oauth::jwks))
@@ -169,4 +174,15 @@ fn issuers() -> Router<App> {
         .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
         .route_layer(from_fn(path::layer))
         .layer(DefaultBodyLimit::max(SMALL))
+}
+
+/// Where browsers come to, of each issuer.
+fn pages() -> Router<App> {
+    Router::new()
+        .route("/oauth2/auth", get(sign_in::authorize).post(sign_in::authorize_posted))
+        .route("/sign-in", get(sign_in::sign_in).post(sign_in::sign_in_posted))
+        .route("/sign-in/organization", get(sign_in::organization).post(sign_in::organization_posted))
+        .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
+        .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
+        .route("/logout", get(sign_in::logout).post(sign_in::logout_posted))
 }
