@@ -90,6 +90,37 @@ impl IntoResponse for Fault {
     }
 }
 
+/// A refusal where a user's access token is shown (RFC 6750 §3).
+pub struct TokenRefused(Error);
+
+impl From<Error> for TokenRefused {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for TokenRefused {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let status = status(error.kind);
+        let name = match error.kind {
+            Kind::Unauthenticated => "invalid_token",
+            Kind::Forbidden => "insufficient_scope",
+            Kind::Unavailable => "temporarily_unavailable",
+            Kind::Internal => "server_error",
+            _ => "invalid_request",
+        };
+        let mut response = (status, Json(json!({ "error": name, "error_description": error.detail }))).into_response();
+        headers_of(error.kind, &mut response);
+        // Who has shown no token at all is only asked for one.
+        if status == StatusCode::FORBIDDEN || error.code == "TOKEN_INVALID" {
+            let challenge = HeaderValue::from_str(&format!("Bearer error=\"{name}\""));
+            response.headers_mut().extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
+        }
+        uncached(response)
+    }
+}
+
 /// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.
 pub struct Denied {
     status: StatusCode,
@@ -115,6 +146,9 @@ impl From<Refused> for Denied {
             Refused::Profile => (StatusCode::BAD_REQUEST, "invalid_client"),
             Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
+            Refused::Public => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+            Refused::Audience => (StatusCode::BAD_REQUEST, "invalid_target"),
+            Refused::Organization => (StatusCode::BAD_REQUEST, "invalid_request"),
             Refused::Failed(error) if error.kind == Kind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }
