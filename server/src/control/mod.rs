@@ -18,7 +18,7 @@ mod settings;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
-pub use call::{Answer, Call, IfMatch, Once, Success};
+pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
 pub use overrides::Whose;
 
 use crate::error::{Error, Kind, Result};

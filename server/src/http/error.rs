@@ -10,22 +10,37 @@ use super::request_id;
 use crate::error::{Error, Kind};
 use crate::issuer::Refused;
 
+fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Malformed => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Stale => StatusCode::PRECONDITION_FAILED,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::MediaTypeUnknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Kind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Internal | Kind::Configuration => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// What goes with a refusal of this kind, whatever its body.
+fn headers_of(kind: Kind, response: &mut Response) {
+    let headers = response.headers_mut();
+    if kind == Kind::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if kind == Kind::Unavailable {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = match self.kind {
-            Kind::Malformed => StatusCode::BAD_REQUEST,
-            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Kind::Forbidden => StatusCode::FORBIDDEN,
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
-            Kind::Conflict => StatusCode::CONFLICT,
-            Kind::Stale => StatusCode::PRECONDITION_FAILED,
-            Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::MediaTypeUnknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Kind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Internal | Kind::Configuration => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = status(self.kind);
         let errors: Vec<Value> = self
             .errors
             .iter()
@@ -44,15 +59,65 @@ impl IntoResponse for Error {
             members.insert("listing".to_owned(), Value::Array(self.listing));
         }
         let mut response = (status, Json(problem)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.kind == Kind::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if self.kind == Kind::Unavailable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers_of(self.kind, &mut response);
         response
+    }
+}
+
+/// A refusal as the clients of Kinde's APIs read it.
+pub struct Fault(Error);
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<flagbearer::error::Error> for Fault {
+    fn from(error: flagbearer::error::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let body = json!({ "errors": [{ "code": error.code, "message": error.detail }] });
+        let mut response = (status(error.kind), Json(body)).into_response();
+        headers_of(error.kind, &mut response);
+        response
+    }
+}
+
+/// A refusal where a user's access token is shown (RFC 6750 §3).
+pub struct TokenRefused(Error);
+
+impl From<Error> for TokenRefused {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for TokenRefused {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let status = status(error.kind);
+        let name = match error.kind {
+            Kind::Unauthenticated => "invalid_token",
+            Kind::Forbidden => "insufficient_scope",
+            Kind::Unavailable => "temporarily_unavailable",
+            Kind::Internal => "server_error",
+            _ => "invalid_request",
+        };
+        let mut response = (status, Json(json!({ "error": name, "error_description": error.detail }))).into_response();
+        headers_of(error.kind, &mut response);
+        // Who has shown no token at all is only asked for one.
+        if status == StatusCode::FORBIDDEN || error.code == "TOKEN_INVALID" {
+            let challenge = HeaderValue::from_str(&format!("Bearer error=\"{name}\""));
+            response.headers_mut().extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
+        }
+        uncached(response)
     }
 }
 
@@ -81,6 +146,9 @@ impl From<Refused> for Denied {
             Refused::Profile => (StatusCode::BAD_REQUEST, "invalid_client"),
             Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
+            Refused::Public => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+            Refused::Audience => (StatusCode::BAD_REQUEST, "invalid_target"),
+            Refused::Organization => (StatusCode::BAD_REQUEST, "invalid_request"),
             Refused::Failed(error) if error.kind == Kind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }

@@ -2,12 +2,15 @@
 
 mod admin;
 mod call;
+mod cors;
 mod error;
 mod health;
+mod kinde;
 mod oauth;
 mod path;
 mod place;
 mod request_id;
+mod userinfo;
 
 use std::sync::Arc;
 
@@ -46,7 +49,8 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(guarded(&app, small(), SMALL))
         .merge(guarded(&app, large(), LARGE))
-        .merge(issuers())
+        .merge(issuers(&app))
+        .merge(kinde::routes(&app))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(|| async { Error::new(Kind::NotFound, "ROUTE_NOT_FOUND", "there is nothing at this path") })
@@ -133,10 +137,15 @@ fn large() -> Router<App> {
 }
 
 /// Each environment is an issuer of its own: the default one at the root, the others below `/env/<name>`.
-fn issuers() -> Router<App> {
-    Router::new()
+fn issuers(app: &App) -> Router<App> {
+    let called = Router::new()
         .route("/oauth2/token", post(oauth::token))
         .route("/env/{environment}/oauth2/token", post(oauth::token))
+        .route("/oauth2/userinfo", get(userinfo::user_info).post(userinfo::user_info))
+        .route("/env/{environment}/oauth2/userinfo", get(userinfo::user_info).post(userinfo::user_info))
+        .route_layer(from_fn_with_state(app.clone(), cors::layer));
+    Router::new()
+        .merge(called)
         .route("/.well-known/jwks.json", get(oauth::jwks))
         .route("/env/{environment}/.well-known/jwks.json", get(oauth::jwks))
         .route("/.well-known/openid-configuration", get(oauth::metadata))

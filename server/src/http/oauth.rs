@@ -152,6 +152,7 @@ pub async fn metadata(State(app): State<App>, Place(environment): Place) -> Resu
     let document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
+        "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "grant_types_supported": ["refresh_token"],
         "response_types_supported": [],

@@ -1,18 +1,23 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
 mod keys;
+mod machine;
 mod places;
 mod refresh;
 mod refresh_token;
+mod shown;
 mod start;
 mod tokens;
 
 use std::sync::Arc;
 
 pub use keys::{Keys, create as create_keys};
+pub use machine::MachineGrant;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
+pub use shown::{ShownByMachine, ShownByUser};
 pub use start::NewSession;
+use tokens::told_of_person;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
 
 use crate::error::Result;
@@ -55,6 +60,11 @@ impl Issuer {
     pub async fn hold(&self, environment: &str) -> Result<()> {
         self.places.hold(environment).await?;
         self.keys.hold(environment).await
+    }
+
+    /// Whether pages of this origin may call an environment's endpoints: an application of it says so.
+    pub async fn allows_origin(&self, environment: &str, origin: &str) -> Result<bool> {
+        self.store.read().await?.allows_origin(environment, origin).await
     }
 
     /// The client of an environment that a request shows itself to be.

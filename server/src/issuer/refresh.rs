@@ -34,6 +34,15 @@ pub enum Refused {
     Grant,
     #[error("the user is not a member of that organization")]
     NotAMember,
+    /// An application that keeps no secret asks for a token of its own.
+    #[error("an application that keeps no secret has no tokens of its own")]
+    Public,
+    #[error(
+        "the application has no such audience: ask for its own, or for the management API's, which is the issuer and `/api`"
+    )]
+    Audience,
+    #[error("there is no such organization")]
+    Organization,
     #[error(transparent)]
     Failed(#[from] Error),
 }

@@ -2,7 +2,6 @@
 
 use flagbearer::attributes::Attributes;
 use flagbearer::claim::Dialect;
-use flagbearer::evaluation::Evaluation;
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{AccessToken, Asked, IdToken, MAX_TOKEN_BYTES, Person, Profile};
 use serde_json::{Map, Value};
@@ -231,7 +230,7 @@ impl Issuer {
             nonce,
             organization: facts.organization.as_deref(),
             organizations: kinde.then_some(facts.organizations.as_slice()),
-            person: person(&facts.person, if scope.is_none() && kinde { Some("profile email") } else { scope }),
+            person: person(&facts.person, told_of_person(application.profile, scope)),
         };
         let mut claims = String::new();
         token.write(&mut claims);
@@ -243,6 +242,11 @@ impl Issuer {
 /// Whether a scope names a thing.
 pub fn has_scope(scope: Option<&str>, wanted: &str) -> bool {
     scope.is_some_and(|scope| scope.split_ascii_whitespace().any(|found| found == wanted))
+}
+
+/// The scope that decides what is said of a person: Kinde's SDKs expect a person where a session began without any scope.
+pub(super) fn told_of_person(profile: Profile, scope: Option<&str>) -> Option<&str> {
+    scope.or((profile == Profile::Kinde).then_some("profile email"))
 }
 
 /// What a scope lets be said of a person.
@@ -265,8 +269,7 @@ fn claim(profile: Profile, snapshot: &Snapshot, now: Timestamp) -> String {
         Profile::Flagbearer | Profile::Kinde => Dialect::Typed,
         Profile::WorkOs => Dialect::Keys,
     };
-    let mut evaluations: Vec<Evaluation<'_>> = Vec::new();
-    snapshot.ruleset.evaluate_all(&snapshot.overrides, &snapshot.context(), now, &mut evaluations);
+    let evaluations = snapshot.evaluations(now);
     let mut claim = String::new();
     dialect.encode(evaluations.iter().map(|found| (&found.flag.key, found.value)), &mut claim);
     claim

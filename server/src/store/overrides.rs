@@ -5,7 +5,7 @@ use flagbearer::setting::Override;
 use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, params};
-use super::flags::{stored, to_value};
+use super::flags::{StoredFlag, stored, to_value};
 use super::{Edit, Entity, Write};
 use crate::error::{Error, Result};
 
@@ -102,6 +102,21 @@ impl Connection {
         let parameters = params![level.name(), level.subject(), level.environment(), &*flag.id];
         let row = self.row(sql, parameters).await?;
         row.map(|row| read(&row, flag)).transpose()
+    }
+
+    /// The overrides that stand at one place, each with its flag, in order of the flags' keys.
+    pub async fn overrides_at(&mut self, level: Level<'_>) -> Result<Vec<(StoredFlag, StoredOverride)>> {
+        let sql = "SELECT o.level, o.subject, o.environment, o.value, o.note, o.expires_at, o.revision, \
+                   f.document, f.revision, f.created_revision, f.created_at, f.updated_at, f.archived_at \
+                   FROM overrides o JOIN flags f ON f.id = o.flag \
+                   WHERE o.level = $1 AND o.subject = $2 AND o.environment = $3 ORDER BY f.key";
+        let rows = self.rows(sql, params![level.name(), level.subject(), level.environment()]).await?;
+        let both = |row: &Row| {
+            let flag = StoredFlag::read(row, 7)?;
+            let found = read(row, &flag.flag)?;
+            Ok((flag, found))
+        };
+        rows.iter().map(both).collect()
     }
 
     /// A flag's overrides in order of level, environment and subject: those after the place in `after`.

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// Who writes.
 #[derive(Debug, Clone)]
 pub struct Author {
-    /// `api_key` or `system`.
+    /// `api_key`, `application` or `system`.
     pub actor_type: &'static str,
     pub id: String,
     pub name: String,

@@ -1,0 +1,24 @@
+//! What Kinde's SDKs and scripts call, beside the OAuth endpoints: below each issuer, so that the base URL tells the
+//! environment.
+
+mod account;
+mod management;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+
+use super::{App, SMALL, cors, path};
+
+/// The routes of every issuer.
+pub fn routes(app: &App) -> Router<App> {
+    let of_issuer = |issuer: &str| {
+        let account = account::routes(issuer).route_layer(from_fn_with_state(app.clone(), cors::layer));
+        let management = management::routes(&format!("{issuer}/api/v1"));
+        account.merge(management.route_layer(from_fn_with_state(app.clone(), management::layer)))
+    };
+    of_issuer("")
+        .merge(of_issuer("/env/{environment}"))
+        .route_layer(from_fn(path::layer))
+        .layer(DefaultBodyLimit::max(SMALL))
+}
