@@ -148,6 +148,8 @@ impl From<Refused> for Denied {
             Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
             Refused::Public => (StatusCode::BAD_REQUEST, "unauthorized_client"),
             Refused::Audience => (StatusCode::BAD_REQUEST, "invalid_target"),
+            Refused::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
+            Refused::Irrevocable => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
             Refused::Organization => (StatusCode::BAD_REQUEST, "invalid_request"),
             Refused::Failed(error) if error.kind == Kind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")

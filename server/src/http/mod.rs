@@ -10,7 +10,6 @@ mod oauth;
 mod path;
 mod place;
 mod request_id;
-mod userinfo;
 
 use std::sync::Arc;
 
@@ -138,20 +137,23 @@ fn large() -> Router<App> {
 
 /// Each environment is an issuer of its own: the default one at the root, the others below `/env/<name>`.
 fn issuers(app: &App) -> Router<App> {
-    let called = Router::new()
-        .route("/oauth2/token", post(oauth::token))
-        .route("/env/{environment}/oauth2/token", post(oauth::token))
-        .route("/oauth2/userinfo", get(userinfo::user_info).post(userinfo::user_info))
-        .route("/env/{environment}/oauth2/userinfo", get(userinfo::user_info).post(userinfo::user_info))
-        .route_layer(from_fn_with_state(app.clone(), cors::layer));
     Router::new()
-        .merge(called)
-        .route("/.well-known/jwks.json", get(oauth::jwks))
-        .route("/env/{environment}/.well-known/jwks.json", get(oauth::jwks))
-        .route("/.well-known/openid-configuration", get(oauth::metadata))
-        .route("/env/{environment}/.well-known/openid-configuration", get(oauth::metadata))
+        .merge(issuer(app))
+        .nest("/env/{environment}", issuer(app))
+        // This one stands before the issuer's path (RFC 8414 §3.1).
         .route("/.well-known/oauth-authorization-server", get(oauth::metadata))
         .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
         .route_layer(from_fn(path::layer))
         .layer(DefaultBodyLimit::max(SMALL))
+}
+
+fn issuer(app: &App) -> Router<App> {
+    Router::new()
+        .route("/oauth2/token", post(oauth::token))
+        .route("/oauth2/revoke", post(oauth::revoke))
+        .route("/oauth2/introspect", post(oauth::introspect))
+        .route("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info))
+        .route_layer(from_fn_with_state(app.clone(), cors::layer))
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/openid-configuration", get(oauth::metadata))
 }

@@ -1,16 +1,19 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
+mod introspection;
 mod keys;
 mod machine;
 mod places;
 mod refresh;
 mod refresh_token;
+mod revocation;
 mod shown;
 mod start;
 mod tokens;
 
 use std::sync::Arc;
 
+pub use introspection::Asker;
 pub use keys::{Keys, create as create_keys};
 pub use machine::MachineGrant;
 pub use places::Places;

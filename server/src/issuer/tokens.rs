@@ -98,6 +98,8 @@ pub struct MachineMinting<'a> {
     /// What was asked to be called with it, where that is not the application's own audience.
     pub audience: Option<&'a str>,
     pub scope: Option<&'a str>,
+    /// The application's, or those of them that it asked for.
+    pub permissions: &'a [String],
     /// Of the application's environment, without a user.
     pub snapshot: &'a Snapshot,
     pub now: Timestamp,
@@ -156,7 +158,7 @@ impl Issuer {
 
     /// Evaluates and signs for a machine: no user, and so no user's overrides, attributes or rollouts.
     pub fn issue_to_machine(&self, minting: &MachineMinting<'_>) -> Result<Tokens> {
-        let MachineMinting { application, audience, scope, snapshot, now } = *minting;
+        let MachineMinting { application, audience, scope, permissions, snapshot, now } = *minting;
         let facts = &snapshot.facts;
         let feature_flags = claim(application.profile, snapshot, now);
         let expires_at = now.plus_seconds(application.access_token_ttl);
@@ -176,7 +178,7 @@ impl Issuer {
             organization_name: facts.organization_name.as_deref(),
             scope,
             roles: &[],
-            permissions: &application.permissions,
+            permissions,
             flags_revision: facts.revision,
             feature_flags: &feature_flags,
             asked: attributes.asked(application, facts),

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::App;
 use super::super::error::{TokenRefused, uncached};
+use super::super::oauth::shown;
 use super::super::place::Place;
-use super::super::userinfo::shown;
 use crate::error::Result;
 
 /// The calls of an issuer.

@@ -1,0 +1,123 @@
+//! The token endpoint (RFC 6749 §3.2): one grant in, tokens out.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+
+use super::super::App;
+use super::super::error::{Denied, uncached};
+use super::super::place::Place;
+use super::request::Asked;
+use crate::control::{Answer, Once, Success};
+use crate::error::{Error, Result};
+use crate::issuer::{Grant, MachineGrant, Refused, Remember, Tokens};
+use crate::secret::Secret;
+use crate::store::{Client, Surface};
+
+/// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
+const REMEMBERED: i64 = 300;
+
+/// What tokens are given for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantType {
+    RefreshToken,
+    ClientCredentials,
+}
+
+impl GrantType {
+    pub const ALL: [Self; 2] = [Self::RefreshToken, Self::ClientCredentials];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, Denied> {
+        Self::ALL.into_iter().find(|grant| grant.as_str() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join("`, `");
+            Denied::grant_type(format!("the grants are `{names}`"))
+        })
+    }
+}
+
+pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
+    match answer(&app, place, request).await {
+        Ok(response) => uncached(response),
+        Err(denied) => denied.into_response(),
+    }
+}
+
+async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Response, Denied> {
+    let asked = Asked::read(app, place, request).await?;
+    let grant_type = GrantType::parse(asked.required("grant_type")?)?;
+    // Garbage is refused before anything is looked for: it never reaches the database.
+    if grant_type == GrantType::RefreshToken && !app.issuer.is_genuine(asked.required("refresh_token")?) {
+        return Err(Refused::Grant.into());
+    }
+    let once = asked.once()?;
+    if let Some(answer) = asked.recalled(once.as_ref()).await? {
+        return Ok(answer);
+    }
+    let remember = once.as_ref().map(|once| {
+        move |tokens: &Tokens| {
+            let answer = Answer { success: Success::Done, body: tokens.answer(), revision: None };
+            app.control.memo(once, &answer, REMEMBERED)
+        }
+    });
+    let remember = remember.as_ref().map(|remember| remember as &Remember<'_>);
+    let issued = match grant_type {
+        GrantType::RefreshToken => asked.refresh(remember).await?,
+        GrantType::ClientCredentials => asked.machine(remember).await?,
+    };
+    match issued {
+        Some(tokens) => Ok(Json(tokens.answer()).into_response()),
+        // The same was answered meanwhile.
+        None => asked.recalled(once.as_ref()).await?.ok_or_else(|| Error::unavailable().into()),
+    }
+}
+
+impl Asked<'_> {
+    /// RFC 6749 §6.
+    async fn refresh(&self, remember: Option<&Remember<'_>>) -> Result<Option<Tokens>, Denied> {
+        let credentials = self.credentials()?;
+        let grant = Grant {
+            environment: &self.environment,
+            client_id: &credentials.client_id,
+            client: Client::Secret(credentials.secret.as_ref().map(Secret::hash)),
+            surface: Surface::OAuth,
+            refresh_token: self.required("refresh_token")?,
+            organization: self.optional("organization_id"),
+        };
+        Ok(self.app.issuer.refresh(&grant, remember).await?)
+    }
+
+    /// RFC 6749 §4.4.
+    async fn machine(&self, remember: Option<&Remember<'_>>) -> Result<Option<Tokens>, Denied> {
+        let application = self.client().await?;
+        let grant = MachineGrant {
+            targets: self.targets(),
+            scope: self.optional("scope"),
+            organization: self.optional("organization_id").or_else(|| self.optional("org_code")),
+        };
+        Ok(self.app.issuer.machine(&application, &grant, remember).await?)
+    }
+
+    /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
+    fn once(&self) -> Result<Option<Once>, Denied> {
+        let Some(key) = self.parts.headers.get("idempotency-key") else { return Ok(None) };
+        let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+        let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
+        let credentials = self.credentials()?;
+        let secret = credentials.secret.as_ref().map(Secret::hash).unwrap_or_default();
+        let scope = format!("{}\n{secret}\n{}\n{key}", credentials.client_id, self.parts.uri.path());
+        Ok(Some(self.app.control.once(&scope, &self.body)))
+    }
+
+    /// What the same request was answered before.
+    async fn recalled(&self, once: Option<&Once>) -> Result<Option<Response>, Denied> {
+        let Some(once) = once else { return Ok(None) };
+        Ok(self.app.control.recall(once).await?.map(|answer| Json(answer.body).into_response()))
+    }
+}
