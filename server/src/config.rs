@@ -43,4 +43,8 @@ pub struct Config {
     /// The secret of an administrator API key that exists from the start, for automation; at least 32 characters.
     #[arg(long, env = "FLAGBEARER_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<Secret>,
+
+    /// After how many days the signing keys are followed by new ones, which no token notices; 0: never by themselves.
+    #[arg(long, env = "FLAGBEARER_ROTATE_KEYS_EVERY", default_value_t = 90, value_name = "DAYS")]
+    pub rotate_keys_every: u32,
 }

@@ -12,7 +12,7 @@ pub use api::{Answer, Api};
 pub use database::{Database, Engine};
 pub use issuer::Issuer;
 pub use process::{Process, binary, free_port};
-pub use server::{ADMIN_KEY, BEGINNING, TestServer};
+pub use server::{ADMIN_KEY, BEGINNING, TestServer, config};
 pub use signed_in::SignedIn;
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.

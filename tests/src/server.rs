@@ -21,6 +21,7 @@ pub const BEGINNING: Timestamp = Timestamp::from_seconds(1_800_000_000);
 /// A running server; it stops when dropped.
 #[derive(Debug)]
 pub struct TestServer {
+    /// Where it listens.
     pub url: String,
     pub clock: Arc<ManualClock>,
     pub database: Arc<Database>,
@@ -37,10 +38,21 @@ impl TestServer {
 
     /// A server on a database that there is: another replica, or the same again.
     pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
-        crate::logs::keep();
         let config = config(&database);
-        let server = Server::open_with_clock(&config, clock.clone()).await.expect("the server opens");
-        let url = server.public_url.clone();
+        Self::with(&config, database, clock).await
+    }
+
+    /// Another replica of this server: one more for the same issuers.
+    pub async fn replica(&self) -> Self {
+        let config = Config { public_url: Some(self.url.clone()), ..config(&self.database) };
+        Self::with(&config, self.database.clone(), self.clock.clone()).await
+    }
+
+    /// A server with a configuration of the test's own.
+    pub async fn with(config: &Config, database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
+        crate::logs::keep();
+        let server = Server::open_with_clock(config, clock.clone()).await.expect("the server opens");
+        let url = format!("http://{}", server.address);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             let stopped = async {
@@ -80,5 +92,6 @@ pub fn config(database: &Database) -> Config {
         key_file: database.key_file(),
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
+        rotate_keys_every: 90,
     }
 }

@@ -7,6 +7,7 @@ mod places;
 mod refresh;
 mod refresh_token;
 mod revocation;
+mod rotation;
 mod shown;
 mod start;
 mod tokens;
@@ -14,10 +15,11 @@ mod tokens;
 use std::sync::Arc;
 
 pub use introspection::Asker;
-pub use keys::{Keys, create as create_keys};
+pub use keys::Keys;
 pub use machine::MachineGrant;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
+pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
 pub use shown::{ShownByMachine, ShownByUser};
 pub use start::NewSession;
 use tokens::told_of_person;
@@ -57,12 +59,11 @@ impl Issuer {
         self.places.url(environment)
     }
 
-    /// Makes sure that an environment's keys and place are known, which issuing needs at hand.
+    /// Makes sure that an environment's place is known, which issuing needs at hand.
     ///
     /// Errors: `NOT_FOUND`.
     pub async fn hold(&self, environment: &str) -> Result<()> {
-        self.places.hold(environment).await?;
-        self.keys.hold(environment).await
+        self.places.hold(environment).await
     }
 
     /// Whether pages of this origin may call an environment's endpoints: an application of it says so.

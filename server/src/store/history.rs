@@ -149,9 +149,10 @@ impl Connection {
     async fn environment_revision(&mut self, environment: &str, revision: i64) -> Result<i64> {
         let mut last = 0;
         for sql in [
-            "SELECT max(revision) FROM edits WHERE environment = $1 AND revision <= $2 AND entity <> 'api_key'",
+            "SELECT max(revision) FROM edits WHERE environment = $1 AND revision <= $2 \
+             AND entity NOT IN ('api_key', 'signing_key')",
             "SELECT max(revision) FROM edits WHERE environment IS NULL AND CAST($1 AS TEXT) IS NOT NULL \
-             AND revision <= $2 AND entity <> 'api_key'",
+             AND revision <= $2 AND entity NOT IN ('api_key', 'signing_key')",
         ] {
             let row = self.row(sql, params![environment, revision]).await?;
             last = last.max(row.map(|row| row.maybe_integer(0)).transpose()?.flatten().unwrap_or_default());

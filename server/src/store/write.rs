@@ -24,6 +24,19 @@ pub struct Author {
     pub comment: Option<String>,
 }
 
+impl Author {
+    /// The server itself: what it does by itself, and why.
+    pub fn system(name: &str, comment: impl Into<String>) -> Self {
+        Self {
+            actor_type: "system",
+            id: "system".to_owned(),
+            name: name.to_owned(),
+            request_id: String::new(),
+            comment: Some(comment.into()),
+        }
+    }
+}
+
 /// The kinds of document that the change log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entity {
@@ -37,6 +50,7 @@ pub enum Entity {
     Environment,
     Application,
     ApiKey,
+    SigningKey,
 }
 
 impl Entity {
@@ -52,12 +66,13 @@ impl Entity {
             Self::Environment => "environment",
             Self::Application => "application",
             Self::ApiKey => "api_key",
+            Self::SigningKey => "signing_key",
         }
     }
 
-    /// Whether an evaluation or a claim can depend on it. A key is logged, but no token changes with it.
+    /// Whether an evaluation or a claim can depend on it. A key is logged, but no token says anything else because of it.
     fn in_tokens(self) -> bool {
-        self != Self::ApiKey
+        !matches!(self, Self::ApiKey | Self::SigningKey)
     }
 
     /// Whether a compiled ruleset holds it, so that caches must load again.

@@ -360,6 +360,29 @@ async fn applications_keys_and_sessions_have_their_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signing_keys_are_listed_and_rotated() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let said = cli.run("keys list").await.ok();
+    assert_eq!((said.lines().count(), said.matches("signing").count()), (7, 6), "{said}");
+    let said = cli.run("keys rotate -e staging --algorithm RS256 --comment 'once a year'").await.ok();
+    assert!(said.starts_with("Rotated keys of the environment `staging` (revision "), "{said}");
+    let line = said.lines().find(|line| line.contains(" published ")).expect("the new key");
+    assert!(line.contains(" RS256 ") && line.contains(" 2027-01-15T08:15:00Z "), "{said}");
+    let line = said.lines().find(|line| line.contains(" signing ")).expect("the former key");
+    assert!(line.trim_end().ends_with(" 2027-01-16T08:16:00Z"), "{said}");
+    let refused = cli.run("keys rotate -e staging").await.refused("ROTATION_PENDING");
+    assert!(refused.contains("2027-01-15T08:15:00Z"), "{refused}");
+    let rotated = cli.json("keys rotate -e staging --emergency --comment 'a stolen laptop'").await;
+    assert_eq!(rotated["keys"].as_array().map(Vec::len), Some(7));
+    let said = cli.run("keys list -e staging").await.ok();
+    assert_eq!((said.matches("signing").count(), said.matches("withdrawn").count()), (3, 4), "{said}");
+    let said = cli.run("changes list --limit 1").await.ok();
+    assert!(said.contains("a stolen laptop") && said.contains("added signing_key"), "{said}");
+    cli.run("keys rotate -e nowhere").await.refused("ENVIRONMENT_NOT_FOUND");
+    assert_eq!(cli.run("keys rotate").await.code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_are_told_in_words() {
     let cli = Cli::start(Engine::Sqlite).await;
     cli.run("flags create f --type boolean --default false").await.ok();

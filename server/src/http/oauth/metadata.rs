@@ -11,8 +11,12 @@ use super::super::place::Place;
 use super::token::GrantType;
 use crate::error::Result;
 
+/// How long caches on the way may keep the public keys, in seconds. It adds to what readers keep them for, and both have to
+/// pass before a new key signs; and after an emergency it is what withdrawn keys live on for.
+const JWKS_FRESH: u32 = 60;
+
 /// Public documents may be read by any page.
-fn public(mut response: Response, seconds: u32) -> Response {
+pub fn public(mut response: Response, seconds: u32) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}")) {
@@ -23,7 +27,7 @@ fn public(mut response: Response, seconds: u32) -> Response {
 
 pub async fn jwks(State(app): State<App>, Place(environment): Place) -> Result<Response> {
     let jwks = app.issuer.keys.jwks(&environment).await?;
-    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), JWKS_FRESH))
 }
 
 /// How clients that keep a secret show it.

@@ -8,7 +8,7 @@ mod token;
 mod userinfo;
 
 pub use introspect::introspect;
-pub use metadata::{jwks, metadata};
+pub use metadata::{jwks, metadata, public};
 pub use revoke::revoke;
-pub use token::token;
+pub use token::{REMEMBERED, once, token};
 pub use userinfo::{shown, user_info};

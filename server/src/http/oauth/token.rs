@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::super::App;
 use super::super::error::{Denied, uncached};
 use super::super::place::Place;
-use super::request::Asked;
+use super::request::{Asked, Credentials};
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Result};
 use crate::issuer::{Grant, MachineGrant, Refused, Remember, Tokens};
@@ -15,7 +16,9 @@ use crate::secret::Secret;
 use crate::store::{Client, Surface};
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
-const REMEMBERED: i64 = 300;
+pub const REMEMBERED: i64 = 300;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What tokens are given for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,15 +107,14 @@ impl Asked<'_> {
         Ok(self.app.issuer.machine(&application, &grant, remember).await?)
     }
 
-    /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
     fn once(&self) -> Result<Option<Once>, Denied> {
-        let Some(key) = self.parts.headers.get("idempotency-key") else { return Ok(None) };
-        let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
-        let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
-        let credentials = self.credentials()?;
-        let secret = credentials.secret.as_ref().map(Secret::hash).unwrap_or_default();
-        let scope = format!("{}\n{secret}\n{}\n{key}", credentials.client_id, self.parts.uri.path());
-        Ok(Some(self.app.control.once(&scope, &self.body)))
+        let headers = &self.parts.headers;
+        if !headers.contains_key(IDEMPOTENCY_KEY) {
+            return Ok(None);
+        }
+        let Credentials { client_id, secret } = self.credentials()?;
+        let secret_hash = secret.as_ref().map(Secret::hash);
+        once(self.app, headers, &client_id, secret_hash.as_deref(), self.parts.uri.path(), &self.body)
     }
 
     /// What the same request was answered before.
@@ -120,4 +122,21 @@ impl Asked<'_> {
         let Some(once) = once else { return Ok(None) };
         Ok(self.app.control.recall(once).await?.map(|answer| Json(answer.body).into_response()))
     }
+}
+
+/// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
+pub fn once(
+    app: &App,
+    headers: &HeaderMap,
+    client_id: &str,
+    secret_hash: Option<&str>,
+    path: &str,
+    body: &[u8],
+) -> Result<Option<Once>, Denied> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
+    let secret = secret_hash.unwrap_or_default();
+    let scope = format!("{client_id}\n{secret}\n{path}\n{key}");
+    Ok(Some(app.control.once(&scope, body)))
 }
