@@ -2,18 +2,19 @@
 //! what to get, gets it, and hands what came to `receive`; it brings an HTTP GET and a clock, and decides nothing.
 
 mod key_cache;
+mod keyring;
 mod memory;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 pub use key_cache::{
     COOL_DOWN_SECONDS, FETCH_TIMEOUT_SECONDS, Fetch, KeySource, MAX_BODY_BYTES, MAX_STALE_SECONDS, Poll, REFRESH_SECONDS,
     Response, STALE_SECONDS,
 };
-use key_cache::{KeyCache, Keys};
+pub use keyring::Keyring;
 pub use memory::{MEMORY_TOKENS, Memory};
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::Result;
 use crate::flag_set::FlagSet;
 use crate::timestamp::Timestamp;
 use crate::token::{KeySet, Prepared, Verifier};
@@ -22,7 +23,7 @@ use crate::token::{KeySet, Prepared, Verifier};
 #[derive(Debug)]
 pub struct Reader {
     verifier: Verifier,
-    cache: Mutex<KeyCache>,
+    keyring: Keyring,
 }
 
 /// What became of a token that has no fault so far.
@@ -36,8 +37,8 @@ pub enum Verdict {
 impl Reader {
     /// Errors: `ConfigurationInvalid`, when the source is no `http` or `https` URL.
     pub fn new(verifier: Verifier, source: KeySource) -> Result<Self> {
-        let cache = Mutex::new(KeyCache::new(verifier.issuer(), source)?);
-        Ok(Self { verifier, cache })
+        let keyring = Keyring::new(verifier.issuer(), source)?;
+        Ok(Self { verifier, keyring })
     }
 
     /// The flags of a token. Whoever sends garbage causes no fetch, and whoever names unknown keys at most one in 30 s.
@@ -54,52 +55,28 @@ impl Reader {
     /// [`Prepared::key`] finds its own. `None` stands for [`Verdict::KeysNeeded`].
     pub fn prepare<'t>(&self, token: &'t str, now: Timestamp) -> Result<Option<(Prepared<'t>, Arc<KeySet>)>> {
         let prepared = self.verifier.prepare(token, now)?;
-        let keys = match self.cache().keys(now) {
-            Keys::Held(keys) => keys,
-            Keys::Needed => return Ok(None),
-            Keys::Unavailable => {
-                return Err(Error::new(
-                    ErrorCode::KeysUnavailable,
-                    "the issuer's keys could not be fetched; they are tried again shortly",
-                ));
-            }
-        };
-        match prepared.key(&keys) {
-            Err(error) if error.code == ErrorCode::KeyUnknown && prepared.key_id().is_some() => {
-                if self.cache().miss(now) {
-                    Ok(None)
-                } else {
-                    Err(error)
-                }
-            }
-            Err(error) => Err(error),
-            Ok(_) => Ok(Some((prepared, keys))),
-        }
+        let keys = self.keyring.find(prepared.key_id(), |keys| prepared.key(keys).map(drop), now)?;
+        Ok(keys.map(|keys| (prepared, keys)))
     }
 
     /// What a host kept of this very token, as long as [`Reader::verify`] would accept it again without any fetch.
     pub fn recall<T: Clone>(&self, memory: &Memory<T>, token: &str, now: Timestamp) -> Option<T> {
-        let Keys::Held(keys) = self.cache().keys(now) else { return None };
+        let keys = self.keyring.fresh(now)?;
         memory.find(token, &keys, |lifetime| self.verifier.in_time(lifetime, now))
     }
 
     /// What to do now. To be asked whenever [`Verdict::KeysNeeded`] was answered, and at the time that [`Poll::Idle`] names.
     pub fn poll(&self, now: Timestamp) -> Poll {
-        self.cache().poll(now)
+        self.keyring.poll(now)
     }
 
     /// Takes what came of a fetch. A bad answer changes nothing but the time of the next attempt.
     pub fn receive(&self, fetch: u64, response: Response<'_>, now: Timestamp) {
-        self.cache().receive(fetch, response, now);
+        self.keyring.receive(fetch, response, now);
     }
 
     /// The keys held at present, however old.
     pub fn keys(&self) -> Option<Arc<KeySet>> {
-        self.cache().held()
-    }
-
-    fn cache(&self) -> MutexGuard<'_, KeyCache> {
-        // Nothing in the cache can be half done: each of its steps ends before it could fail.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keyring.held()
     }
 }

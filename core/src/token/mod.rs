@@ -6,6 +6,8 @@ mod claims;
 mod compact;
 mod ed25519;
 #[cfg(feature = "crypto")]
+mod foreign;
+#[cfg(feature = "crypto")]
 mod issued;
 mod jwks;
 #[cfg(feature = "crypto")]
@@ -17,6 +19,8 @@ mod verifier;
 pub use algorithm::Algorithm;
 pub use claims::{AccessToken, Asked, IdToken, Person};
 pub use compact::MAX_TOKEN_BYTES;
+#[cfg(feature = "crypto")]
+pub use foreign::{Expected, ForeignClaims, ForeignToken};
 #[cfg(feature = "crypto")]
 pub use issued::{Issued, Presented};
 pub use jwks::{KeySet, PublicKey};

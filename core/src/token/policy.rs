@@ -42,20 +42,22 @@ impl Profile {
         self == Self::Flagbearer || algorithm == Algorithm::Rs256
     }
 
-    /// RFC 9068 §2.1: `at+jwt`, where RFC 7515 §4.1.9 lets `application/` stand before it; never case-sensitive.
+    /// RFC 9068 §2.1.
     pub(crate) fn accepts_type(self, token_type: Option<&str>) -> bool {
-        let is = |expected: &str| {
-            token_type.is_some_and(|found| {
-                let prefixed = found.get(..12).is_some_and(|prefix| prefix.eq_ignore_ascii_case("application/"));
-                let bare = if prefixed { &found[12..] } else { found };
-                bare.eq_ignore_ascii_case(expected)
-            })
-        };
         match self {
-            Self::Flagbearer => is(TYPE_ACCESS_TOKEN),
-            Self::Kinde | Self::WorkOs => token_type.is_none() || is(TYPE_JWT),
+            Self::Flagbearer => is_type(token_type, TYPE_ACCESS_TOKEN),
+            Self::Kinde | Self::WorkOs => token_type.is_none() || is_type(token_type, TYPE_JWT),
         }
     }
+}
+
+/// Whether a header's `typ` is this one: RFC 7515 §4.1.9 lets `application/` stand before it; never case-sensitive.
+pub(super) fn is_type(token_type: Option<&str>, expected: &str) -> bool {
+    token_type.is_some_and(|found| {
+        let prefixed = found.get(..12).is_some_and(|prefix| prefix.eq_ignore_ascii_case("application/"));
+        let bare = if prefixed { &found[12..] } else { found };
+        bare.eq_ignore_ascii_case(expected)
+    })
 }
 
 /// What is expected of a token. `recipient` is the audience in our profile, the client id in the others.

@@ -18,7 +18,7 @@ use super::place::Place;
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Result};
 use crate::issuer::{Grant, Refused, Tokens};
-use crate::secret::{Secret, hash};
+use crate::secret::Secret;
 use crate::store::{Client, Surface};
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
@@ -53,7 +53,7 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
         refresh_token,
         organization: form.get("organization_id").map(String::as_str),
     };
-    let Some(once) = once(&parts.headers, &grant, parts.uri.path(), &bytes)? else {
+    let Some(once) = once(app, &parts.headers, &grant, parts.uri.path(), &bytes)? else {
         let tokens = app.issuer.refresh(&grant, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
         return Ok(Json(tokens.answer()).into_response());
     };
@@ -77,13 +77,13 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
 }
 
 /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
-fn once(headers: &HeaderMap, grant: &Grant<'_>, path: &str, body: &[u8]) -> Result<Option<Once>, Denied> {
+fn once(app: &App, headers: &HeaderMap, grant: &Grant<'_>, path: &str, body: &[u8]) -> Result<Option<Once>, Denied> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
     let secret = grant.client.secret_hash().unwrap_or_default();
     let scope = format!("{}\n{secret}\n{path}\n{key}", grant.client_id);
-    Ok(Some(Once { scope: hash(scope.as_bytes()), body_hash: hash(body) }))
+    Ok(Some(app.control.once(&scope, body)))
 }
 
 /// The form's members, each once (RFC 6749 §3.2); an empty one is as if left out.

@@ -21,6 +21,7 @@ use tokens::told_of_person;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
 
 use crate::error::Result;
+use crate::password::Passwords;
 use crate::secret::{InstallationKey, Secret};
 use crate::store::{Application, Client, Store, Surface};
 
@@ -31,6 +32,7 @@ pub struct Issuer {
     key: Arc<InstallationKey>,
     pub keys: Keys,
     pub places: Places,
+    pub passwords: Passwords,
     /// Enters every refresh token.
     epoch: i64,
 }
@@ -39,7 +41,7 @@ impl Issuer {
     pub fn new(store: Arc<Store>, key: Arc<InstallationKey>, epoch: i64, public_url: &str, standard: &str) -> Self {
         let keys = Keys::new(store.clone(), key.clone());
         let places = Places::new(store.clone(), public_url, standard);
-        Self { store, key, keys, places, epoch }
+        Self { store, key, keys, places, passwords: Passwords::default(), epoch }
     }
 
     /// Whether a refresh token was made here; what has become of its session the database alone knows.

@@ -295,28 +295,52 @@ impl Store {
         Ok(ended == 1)
     }
 
-    /// Removes sessions that ended a while ago, and remembered answers that are past their time.
+    /// Removes sessions that ended a while ago, and what else is past its time: remembered answers, links, counted guesses.
     pub async fn sweep(&self) -> Result<u64> {
         let now = self.now();
         let mut connection = self.engine.write().await?;
         let sql = "DELETE FROM sessions WHERE expires_at <= $1 OR revoked_at <= $1";
         let removed = connection.execute(sql, params![now.plus_seconds(-KEPT)]).await?;
-        connection.execute("DELETE FROM idempotency WHERE expires_at <= $1", params![now]).await?;
+        for sql in [
+            "DELETE FROM idempotency WHERE expires_at <= $1",
+            "DELETE FROM password_resets WHERE expires_at <= $1",
+            "DELETE FROM attempts WHERE expires_at <= $1",
+        ] {
+            connection.execute(sql, params![now]).await?;
+        }
         connection.commit().await?;
         Ok(removed)
     }
 
-    /// Ends all living sessions that the filter names, and answers how many those were.
+    /// Ends all living sessions that the filter names, and answers how many those were. Where they are all that a user
+    /// has, the user's browsers are signed out too.
     pub async fn revoke_sessions(&self, filter: &SessionFilter) -> Result<u64> {
         let mut connection = self.engine.write().await?;
         let sql = concat!("UPDATE sessions SET revoked_at = $1 ", filtered!());
         let ended = connection.execute(sql, &filter.parameters(self.now())).await?;
+        if let SessionFilter { environment, user: Some(user), organization: None, application: None } = filter {
+            connection.end_browsers_of(user, environment.as_deref()).await?;
+        }
         connection.commit().await?;
         Ok(ended)
     }
 }
 
 impl Connection {
+    /// Ends the user's living sessions, and those of the browsers that would begin others without a password.
+    pub(super) async fn end_sessions_of(&mut self, user: &str, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
+        self.execute(sql, params![user, now]).await?;
+        self.end_browsers_of(user, None).await
+    }
+
+    /// Signs a user's browsers out: in one environment, or in all.
+    pub(super) async fn end_browsers_of(&mut self, user: &str, environment: Option<&str>) -> Result<()> {
+        let sql = "DELETE FROM browsers WHERE user_id = $1 AND (CAST($2 AS TEXT) IS NULL OR environment = $2)";
+        self.execute(sql, params![user, environment]).await?;
+        Ok(())
+    }
+
     /// A session, ended ones too.
     pub async fn find_session(&mut self, id: &str) -> Result<Option<Session>> {
         let row = self.row(concat!(columns!(), "WHERE id = $1"), params![id]).await?;

@@ -21,6 +21,7 @@ mod histories;
 mod isolation;
 mod kinde_management;
 mod overrides;
+mod passwords;
 mod profiles;
 mod refresh;
 mod retries;
