@@ -138,14 +138,16 @@ fn large() -> Router<App> {
 
 /// Each environment is an issuer of its own: the default one at the root, the others below `/env/<name>`.
 fn issuers(app: &App) -> Router<App> {
-    let called = Router::new()
-        .route("/oauth2/token", post(oauth::token))
-        .route("/env/{environment}/oauth2/token", post(oauth::token))
-        .route("/oauth2/userinfo", get(userinfo::user_info).post(userinfo::user_info))
-        .route("/env/{environment}/oauth2/userinfo", get(userinfo::user_info).post(userinfo::user_info))
-        .route_layer(from_fn_with_state(app.clone(), cors::layer));
+    let user_info = || get(userinfo::user_info).post(userinfo::user_info);
+    let called = |issuer: &str| {
+        cors::open(
+            app,
+            [(format!("{issuer}/oauth2/token"), post(oauth::token)), (format!("{issuer}/oauth2/userinfo"), user_info())],
+        )
+    };
     Router::new()
-        .merge(called)
+        .merge(called(""))
+        .merge(called("/env/{environment}"))
         .route("/.well-known/jwks.json", get(oauth::jwks))
         .route("/env/{environment}/.well-known/jwks.json", get(oauth::jwks))
         .route("/.well-known/openid-configuration", get(oauth::metadata))

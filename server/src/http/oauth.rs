@@ -17,7 +17,7 @@ use super::error::{Denied, uncached};
 use super::place::Place;
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Result};
-use crate::issuer::{Grant, Refused, Tokens};
+use crate::issuer::{Grant, MachineGrant, Refused, Tokens};
 use crate::secret::Secret;
 use crate::store::{Client, Surface};
 
@@ -39,8 +39,11 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
     let (client_id, client_secret) = client(&parts.headers, &form)?;
     match form.get("grant_type").map(String::as_str) {
         Some("refresh_token") => {}
+        Some("client_credentials") => {
+            return machine(app, &environment, &client_id, client_secret.as_ref(), &form).await;
+        }
         Some(_) => {
-            return Err(Denied::grant_type("the grants are: refresh_token"));
+            return Err(Denied::grant_type("the grants are: refresh_token, client_credentials"));
         }
         None => return Err(Denied::request("`grant_type` is required")),
     }
@@ -74,6 +77,21 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
             Ok(Json(answer.body).into_response())
         }
     }
+}
+
+/// RFC 6749 §4.4. Kinde's clients name the organization by its code.
+async fn machine(
+    app: &App,
+    environment: &str,
+    client_id: &str,
+    secret: Option<&Secret>,
+    form: &HashMap<String, String>,
+) -> Result<Response, Denied> {
+    let application = app.issuer.client(environment, client_id, secret, Surface::OAuth).await?;
+    let named = |name: &str| form.get(name).map(String::as_str);
+    let organization = named("organization_id").or(named("org_code"));
+    let grant = MachineGrant { audience: named("audience"), scope: named("scope"), organization };
+    Ok(Json(app.issuer.machine(&application, &grant).await?.answer()).into_response())
 }
 
 /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
@@ -154,7 +172,7 @@ pub async fn metadata(State(app): State<App>, Place(environment): Place) -> Resu
         "token_endpoint": format!("{issuer}/oauth2/token"),
         "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "grant_types_supported": ["refresh_token"],
+        "grant_types_supported": ["refresh_token", "client_credentials"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
     });
