@@ -2,11 +2,13 @@
 //! lists, to the letter, and with what a browser keeps for us. Never at the authorization endpoint, which is visited and not
 //! called.
 
+use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::MethodRouter;
 
 use super::App;
 use super::place::Place;
@@ -17,32 +19,33 @@ const REMEMBERED: HeaderValue = HeaderValue::from_static("300");
 const HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, idempotency-key, kinde-sdk, x-request-id");
 
-pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Routes that pages of allowed origins may call.
+pub fn open<P: AsRef<str>, const N: usize>(app: &App, routes: [(P, MethodRouter<App>); N]) -> Router<App> {
+    let preflight = || async { StatusCode::NO_CONTENT };
+    let router =
+        routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path.as_ref(), route.options(preflight)));
+    router.route_layer(from_fn_with_state(app.clone(), layer))
+}
+
+async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let origin = match parts.headers.get(header::ORIGIN).cloned() {
         Some(origin) if allowed(&app, &mut parts, &origin).await => Some(origin),
         _ => None,
     };
-    let preflight = parts.method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = match preflight {
-        true => StatusCode::NO_CONTENT.into_response(),
-        false => next.run(Request::from_parts(parts, body)).await,
-    };
+    let preflight = parts.method == Method::OPTIONS;
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     let Some(origin) = origin else { return response };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    let more: [(HeaderName, HeaderValue); 3] = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST")),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
-        (header::ACCESS_CONTROL_MAX_AGE, REMEMBERED),
-    ];
-    match preflight {
-        true => headers.extend(more),
-        false => {
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id"));
-        }
+    if preflight {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBERED);
+    } else {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id"));
     }
     response
 }

@@ -118,7 +118,7 @@ impl IntoResponse for TokenRefused {
         // Who has shown no token at all is only asked for one.
         if status == StatusCode::FORBIDDEN || error.code == "TOKEN_INVALID" {
             let challenge = HeaderValue::from_str(&format!("Bearer error=\"{name}\""));
-            response.headers_mut().extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
+            challenge.map(|challenge| response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge)).ok();
         }
         uncached(response)
     }

@@ -164,12 +164,15 @@ fn issuers(app: &App) -> Router<App> {
 }
 
 fn issuer(app: &App) -> Router<App> {
-    Router::new()
-        .route("/oauth2/token", post(oauth::token))
-        .route("/oauth2/revoke", post(oauth::revoke))
-        .route("/oauth2/introspect", post(oauth::introspect))
-        .route("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info))
-        .route_layer(from_fn_with_state(app.clone(), cors::layer))
-        .route("/.well-known/jwks.json", get(oauth::jwks))
-        .route("/.well-known/openid-configuration", get(oauth::metadata))
+    cors::open(
+        app,
+        [
+            ("/oauth2/token", post(oauth::token)),
+            ("/oauth2/revoke", post(oauth::revoke)),
+            ("/oauth2/introspect", post(oauth::introspect)),
+            ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
+        ],
+    )
+    .route("/.well-known/jwks.json", get(oauth::jwks))
+    .route("/.well-known/openid-configuration", get(oauth::metadata))
 }

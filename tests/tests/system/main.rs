@@ -19,6 +19,7 @@ mod freshness;
 mod guide;
 mod histories;
 mod isolation;
+mod kinde;
 mod kinde_management;
 mod overrides;
 mod passwords;

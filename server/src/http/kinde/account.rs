@@ -7,17 +7,21 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::super::App;
 use super::super::error::{TokenRefused, uncached};
 use super::super::oauth::shown;
 use super::super::place::Place;
+use super::super::{App, cors};
 use crate::error::Result;
 
 /// The calls of an issuer.
-pub fn routes(issuer: &str) -> Router<App> {
-    Router::new()
-        .route(&format!("{issuer}/oauth2/v2/user_profile"), get(user_profile))
-        .route(&format!("{issuer}/account_api/v1/feature_flags"), get(feature_flags))
+pub fn routes(app: &App, issuer: &str) -> Router<App> {
+    cors::open(
+        app,
+        [
+            (format!("{issuer}/oauth2/v2/user_profile"), get(user_profile)),
+            (format!("{issuer}/account_api/v1/feature_flags"), get(feature_flags)),
+        ],
+    )
 }
 
 /// What userinfo tells, with the id once more under the name that Kinde gives it.

@@ -8,14 +8,14 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 
-use super::{App, SMALL, cors, path};
+use super::{App, SMALL, path};
 
 /// The routes of every issuer.
 pub fn routes(app: &App) -> Router<App> {
     let of_issuer = |issuer: &str| {
-        let account = account::routes(issuer).route_layer(from_fn_with_state(app.clone(), cors::layer));
         let management = management::routes(&format!("{issuer}/api/v1"));
-        account.merge(management.route_layer(from_fn_with_state(app.clone(), management::layer)))
+        let management = management.route_layer(from_fn_with_state(app.clone(), management::layer));
+        account::routes(app, issuer).merge(management)
     };
     of_issuer("")
         .merge(of_issuer("/env/{environment}"))
