@@ -11,6 +11,7 @@ pub mod control;
 pub mod error;
 mod http;
 pub mod issuer;
+pub mod outbound;
 pub mod secret;
 pub mod server;
 pub mod store;

@@ -35,10 +35,22 @@ impl TestServer {
         Self::on(Arc::new(Database::create(engine).await), clock).await
     }
 
+    /// A server on a new database, with other options.
+    pub async fn start_with(engine: Engine, adapt: impl FnOnce(&mut Config)) -> Self {
+        let clock = Arc::new(ManualClock::at(BEGINNING));
+        Self::on_with(Arc::new(Database::create(engine).await), clock, adapt).await
+    }
+
     /// A server on a database that there is: another replica, or the same again.
     pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
+        Self::on_with(database, clock, |_| {}).await
+    }
+
+    /// The same, with other options.
+    pub async fn on_with(database: Arc<Database>, clock: Arc<ManualClock>, adapt: impl FnOnce(&mut Config)) -> Self {
         crate::logs::keep();
-        let config = config(&database);
+        let mut config = config(&database);
+        adapt(&mut config);
         let server = Server::open_with_clock(&config, clock.clone()).await.expect("the server opens");
         let url = server.public_url.clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -80,5 +92,6 @@ pub fn config(database: &Database) -> Config {
         key_file: database.key_file(),
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
+        outbound_allow: Vec::new(),
     }
 }

@@ -10,6 +10,7 @@ mod explain;
 mod failure;
 mod fields;
 mod flags;
+mod identity_providers;
 mod members;
 mod organizations;
 mod rules;
@@ -92,6 +93,8 @@ enum Command {
     Applications(Talk<applications::Command>),
     /// API keys: who may talk to this server.
     ApiKeys(Talk<api_keys::Command>),
+    /// Identity providers: where users sign in with an account that they have elsewhere, and whose tokens are exchanged.
+    IdentityProviders(Talk<identity_providers::Command>),
     /// Sessions: signed-in users, each with an access token that is refreshed.
     Sessions(Talk<sessions::Command>),
     /// The change log: who changed what, when, and why.
@@ -133,6 +136,7 @@ impl Command {
             Self::Members(talk) => talk.run().await,
             Self::Applications(talk) => talk.run().await,
             Self::ApiKeys(talk) => talk.run().await,
+            Self::IdentityProviders(talk) => talk.run().await,
             Self::Sessions(talk) => talk.run().await,
             Self::Changes(talk) => talk.run().await,
             Self::Evaluate(arguments) => evaluate::run(arguments).await,

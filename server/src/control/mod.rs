@@ -10,6 +10,7 @@ mod environments;
 mod evaluation;
 mod explain;
 mod flags;
+mod identity_providers;
 mod overrides;
 mod segments;
 mod sessions;

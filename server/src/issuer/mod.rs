@@ -3,6 +3,7 @@
 mod keys;
 mod refresh;
 mod refresh_token;
+mod upstream;
 
 use std::sync::Arc;
 
@@ -14,8 +15,11 @@ use serde_json::{Value, json};
 
 pub use keys::{Keys, create as create_keys};
 pub use refresh::{Grant, Refused};
+use upstream::TrustedIssuers;
+pub use upstream::{Begun, Choice, Returned, UpstreamRefused};
 
 use crate::error::Result;
+use crate::outbound::Outbound;
 use crate::secret::InstallationKey;
 use crate::store::{Application, Session, Snapshot, Store};
 
@@ -25,6 +29,7 @@ pub struct Issuer {
     store: Arc<Store>,
     key: Arc<InstallationKey>,
     pub keys: Keys,
+    trusted: TrustedIssuers,
     /// Enters every refresh token.
     epoch: i64,
     public_url: String,
@@ -62,9 +67,22 @@ impl Tokens {
 }
 
 impl Issuer {
-    pub fn new(store: Arc<Store>, key: Arc<InstallationKey>, epoch: i64, public_url: &str, standard: &str) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        key: Arc<InstallationKey>,
+        outbound: Outbound,
+        epoch: i64,
+        public_url: &str,
+        standard: &str,
+    ) -> Self {
         let keys = Keys::new(store.clone(), key.clone());
-        Self { store, key, keys, epoch, public_url: public_url.to_owned(), standard: standard.to_owned() }
+        let trusted = TrustedIssuers::new(outbound, store.clone());
+        Self { store, key, keys, trusted, epoch, public_url: public_url.to_owned(), standard: standard.to_owned() }
+    }
+
+    /// What fetches from others.
+    pub fn outbound(&self) -> &Outbound {
+        &self.trusted.outbound
     }
 
     /// Whether a refresh token was made here; what has become of its session the database alone knows.

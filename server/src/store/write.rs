@@ -37,6 +37,7 @@ pub enum Entity {
     Environment,
     Application,
     ApiKey,
+    IdentityProvider,
 }
 
 impl Entity {
@@ -52,12 +53,13 @@ impl Entity {
             Self::Environment => "environment",
             Self::Application => "application",
             Self::ApiKey => "api_key",
+            Self::IdentityProvider => "identity_provider",
         }
     }
 
-    /// Whether an evaluation or a claim can depend on it. A key is logged, but no token changes with it.
+    /// Whether an evaluation or a claim can depend on it. Who may come in is logged, but no token changes with it.
     fn in_tokens(self) -> bool {
-        self != Self::ApiKey
+        !matches!(self, Self::ApiKey | Self::IdentityProvider)
     }
 
     /// Whether a compiled ruleset holds it, so that caches must load again.
