@@ -21,7 +21,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagbearer::claim::Dialect;
 use flagbearer::flag::{FlagKey, FlagType, FlagValue};
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{AccessToken, Algorithm, KeySet, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions};
+use flagbearer::token::{
+    AccessToken, Algorithm, Asked, KeySet, Profile, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions,
+};
 use serde::Deserialize;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -55,7 +57,7 @@ fn write_claims() -> String {
     AccessToken {
         issuer: "https://flags.example.com",
         subject: "user_01J9ZZ2V9P3T",
-        audience: "api",
+        audience: Some("api"),
         client_id: "app_01J9ZZ2V9P3T",
         issued_at: NOW,
         expires_at: NOW.plus_seconds(300),
@@ -63,13 +65,15 @@ fn write_claims() -> String {
         session: Some("session_01J9ZZ2V9P3T"),
         authenticated_at: Some(NOW),
         organization: Some("org_01J9ZZ2V9P3T"),
+        organization_name: None,
         scope: None,
         roles: &[],
         permissions: &[],
         flags_revision: 41,
         feature_flags: &feature_flags,
+        asked: Asked::default(),
     }
-    .write_flagbearer(&mut claims);
+    .write(Profile::Flagbearer, &mut claims);
     claims
 }
 

@@ -3,7 +3,9 @@
 use flagbearer::error::ErrorCode;
 use flagbearer::reader::{Fetch, KeySource, MAX_BODY_BYTES, MEMORY_TOKENS, Memory, Poll, Reader, Response, Verdict};
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{AccessToken, Algorithm, KeySet, Signer, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions};
+use flagbearer::token::{
+    AccessToken, Algorithm, Asked, KeySet, Profile, Signer, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions,
+};
 use proptest::prelude::*;
 
 const ISSUER: &str = "https://flags.example.com/env/staging";
@@ -34,7 +36,7 @@ impl Issuer {
         AccessToken {
             issuer: ISSUER,
             subject: "user_1",
-            audience: "api",
+            audience: Some("api"),
             client_id: "app_1",
             issued_at: now,
             expires_at: now.plus_seconds(300),
@@ -42,13 +44,15 @@ impl Issuer {
             session: None,
             authenticated_at: None,
             organization: None,
+            organization_name: None,
             scope: None,
             roles: &[],
             permissions: &[],
             flags_revision: 1,
             feature_flags: "{}",
+            asked: Asked::default(),
         }
-        .write_flagbearer(&mut claims);
+        .write(Profile::Flagbearer, &mut claims);
         signer.sign(&claims).unwrap()
     }
 

@@ -4,7 +4,9 @@ use flagbearer::claim::Dialect;
 use flagbearer::error::ErrorCode;
 use flagbearer::flag::{FlagKey, FlagType, FlagValue};
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{AccessToken, Algorithm, KeySet, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions};
+use flagbearer::token::{
+    AccessToken, Algorithm, Asked, KeySet, Profile, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions,
+};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -24,7 +26,7 @@ fn claims(feature_flags: &str) -> String {
     AccessToken {
         issuer: "https://flags.example.com",
         subject: "user_1",
-        audience: "api",
+        audience: Some("api"),
         client_id: "app_1",
         issued_at: NOW,
         expires_at: NOW.plus_seconds(300),
@@ -32,13 +34,15 @@ fn claims(feature_flags: &str) -> String {
         session: Some("s1"),
         authenticated_at: Some(NOW),
         organization: Some("org_1"),
+        organization_name: None,
         scope: None,
         roles: &["admin".to_owned()],
         permissions: &[],
         flags_revision: 41,
         feature_flags,
+        asked: Asked::default(),
     }
-    .write_flagbearer(&mut claims);
+    .write(Profile::Flagbearer, &mut claims);
     claims
 }
 

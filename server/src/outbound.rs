@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use allow::Allow;
 pub use allow::Allowed;
-use form_urlencoded::byte_serialize;
+use reqwest::RequestBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{RequestBuilder, Url};
+use url::form_urlencoded::byte_serialize;
+use url::{Host, Url};
 
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -85,7 +86,11 @@ impl Outbound {
             return Err(invalid());
         }
         // The client connects to an address without asking the resolver.
-        let literal = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let literal = match parsed.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(Host::Domain(_)) | None => None,
+        };
         if let Some(address) = literal {
             self.allow.address(host, address)?;
         }

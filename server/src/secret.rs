@@ -64,6 +64,7 @@ pub fn random_alphanumeric(length: usize) -> Result<String> {
 pub struct InstallationKey {
     sealing: LessSafeKey,
     refresh: hmac::Key,
+    retries: hmac::Key,
     check: String,
 }
 
@@ -100,14 +101,17 @@ impl InstallationKey {
         };
         let mut sealing = derive(b"sealing")?;
         let mut refresh = derive(b"refresh")?;
+        let mut retries = derive(b"retries")?;
         let key = UnboundKey::new(&AES_256_GCM, &sealing).map_err(|_| Error::internal("a key could not be made"))?;
         let parsed = Self {
             sealing: LessSafeKey::new(key),
             refresh: hmac::Key::new(hmac::HMAC_SHA256, &refresh),
+            retries: hmac::Key::new(hmac::HMAC_SHA256, &retries),
             check: URL_SAFE_NO_PAD.encode(&derive(b"check")?[..9]),
         };
         sealing.zeroize();
         refresh.zeroize();
+        retries.zeroize();
         Ok(parsed)
     }
 
@@ -172,6 +176,12 @@ impl InstallationKey {
             self.sealing.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut plain).map_err(|_| failed())?.len();
         plain.truncate(length);
         Ok(plain)
+    }
+
+    /// HMAC-SHA-256 of a request's body, as base64url: tells whether a retry says the same. A plain hash would let whoever
+    /// reads the database guess the passwords in it.
+    pub fn body_tag(&self, body: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.retries, body))
     }
 
     /// HMAC-SHA-256 for refresh tokens.

@@ -17,7 +17,7 @@ mod policy;
 mod verifier;
 
 pub use algorithm::Algorithm;
-pub use claims::AccessToken;
+pub use claims::{AccessToken, Asked, IdToken, Person};
 pub use compact::MAX_TOKEN_BYTES;
 #[cfg(feature = "crypto")]
 pub use foreign::{Expected, ForeignClaims, ForeignToken};

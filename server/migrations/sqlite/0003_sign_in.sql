@@ -82,6 +82,9 @@ CREATE TABLE codes (
 ) STRICT;
 CREATE INDEX codes_expiry ON codes (expires_at);
 
+-- Where its tokens are issued depends on it, and rotation looks at it before anything moves.
+ALTER TABLE applications ADD COLUMN profile TEXT NOT NULL DEFAULT 'flagbearer';
+
 -- Failed guesses, by account and by address, so that all replicas count together.
 CREATE TABLE attempts (
     subject    TEXT PRIMARY KEY,                     -- SHA-256 of `account:…` or `address:…`

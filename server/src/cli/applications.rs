@@ -2,11 +2,12 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Run;
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
-use super::fields::{body, not_empty};
+use super::fields::{body, list, not_empty};
 use super::show::{print, text, words};
 
 #[derive(Debug, Subcommand)]
@@ -48,7 +49,7 @@ pub enum Command {
         name: Option<String>,
         #[command(flatten)]
         fields: Fields,
-        /// Take something away: audience.
+        /// Take something away: audience, branding, redirect_uris, logout_uris, allowed_origins, claims, permissions.
         #[arg(long, value_name = "WHAT", value_delimiter = ',')]
         unset: Vec<String>,
         #[command(flatten)]
@@ -65,10 +66,33 @@ pub enum Command {
 
 #[derive(Debug, Args, Serialize)]
 pub struct Fields {
+    /// What its tokens look like: flagbearer, or kinde or workos for an application that uses that vendor's SDK.
+    /// [default: flagbearer]
+    #[arg(long)]
+    profile: Option<String>,
+    /// Where users may be sent back to after signing in, to the letter; several separated by commas.
+    #[arg(long, value_name = "URIS", value_parser = list)]
+    redirect_uris: Option<Value>,
+    /// Where users may be sent to after signing out, to the letter; several separated by commas.
+    #[arg(long, value_name = "URIS", value_parser = list)]
+    logout_uris: Option<Value>,
+    /// The origins whose pages may ask for tokens in the browser, separated by commas.
+    #[arg(long, value_name = "ORIGINS", value_parser = list)]
+    allowed_origins: Option<Value>,
+    /// What its access tokens say beyond what all do: email, name, user:<attribute>, organization:<attribute>, separated by
+    /// commas.
+    #[arg(long, value_name = "CLAIMS", value_parser = list)]
+    claims: Option<Value>,
+    /// What its machine tokens permit, separated by commas.
+    #[arg(long, value_name = "PERMISSIONS", value_parser = list)]
+    permissions: Option<Value>,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "Branding::is_empty")]
+    branding: Branding,
     /// Whom its tokens are for: the `aud` that backends insist on. [default: the client id]
     #[arg(long)]
     audience: Option<String>,
-    /// How its tokens are signed: EdDSA, ES256 or RS256. [default: EdDSA]
+    /// How its tokens are signed: EdDSA, ES256 or RS256. [default: EdDSA; RS256 for kinde and workos]
     #[arg(long)]
     algorithm: Option<String>,
     /// How long an access token lives. A change of a flag reaches everybody within this time. [default: 300]
@@ -85,6 +109,24 @@ pub struct Fields {
     grace: Option<i64>,
 }
 
+#[derive(Debug, Args, Serialize)]
+pub struct Branding {
+    /// What the sign-in page calls it. [default: its name]
+    #[arg(id = "brand_name", long = "brand-name", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The colour of the sign-in page's button, like #1a7f5a.
+    #[arg(id = "brand_colour", long = "brand-colour", value_name = "COLOUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    colour: Option<String>,
+}
+
+impl Branding {
+    fn is_empty(&self) -> bool {
+        self.name.is_none() && self.colour.is_none()
+    }
+}
+
 impl Run for Command {
     async fn run(self, client: &Client) -> Result<(), Failure> {
         match self {
@@ -93,6 +135,7 @@ impl Run for Command {
                     text("CLIENT ID", "/client_id"),
                     text("NAME", "/name"),
                     text("ENVIRONMENT", "/environment"),
+                    text("PROFILE", "/profile"),
                     text("PUBLIC", "/public"),
                     text("AUDIENCE", "/audience"),
                 ];

@@ -8,11 +8,16 @@ use serde_json::Value;
 
 use super::effects::{self, Outcome};
 use super::{Answer, Call, Control};
+use crate::email;
 use crate::error::{Error, Result};
+use crate::password::Password;
 use crate::store::{Membership, Organization, StoredMembership, User};
 
 /// The most roles or permissions of a membership.
 const MAX_GRANTS: usize = 256;
+
+/// The longest URL of a picture, in bytes.
+const MAX_PICTURE: usize = 2048;
 
 fn id(node: &Node<'_>) -> Result<String> {
     let id = SubjectId::parse(node.string()?).map_err(|error| error.under(&node.pointer))?;
@@ -27,8 +32,52 @@ fn attributes(members: &mut Members<'_>) -> Result<Option<Attributes>> {
     Ok(Some(Attributes::parse(&node)?))
 }
 
-fn maybe_text(node: &Node<'_>) -> Result<Option<String>> {
-    Ok(if node.is_null() { None } else { Some(node.text(320)?) })
+/// A refusal of one member, under a code of its own.
+fn refused(node: &Node<'_>, code: &'static str, detail: impl std::fmt::Display) -> Error {
+    Error { code, ..node.error(ErrorCode::ValueInvalid, detail.to_string()).into() }
+}
+
+fn email(node: &Node<'_>) -> Result<String> {
+    let text = node.string()?;
+    if email::is_acceptable(text) { Ok(text.to_owned()) } else { Err(refused(node, "EMAIL_INVALID", email::RULE)) }
+}
+
+fn picture(node: &Node<'_>) -> Result<String> {
+    let text = node.text(MAX_PICTURE)?;
+    match reqwest::Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(text),
+        _ => Err(node.error(ErrorCode::ValueInvalid, "a picture is the URL of one: https://…").into()),
+    }
+}
+
+/// What a member says: nothing where it is not there, `None` where it is `null` and what was there is to go.
+fn given<T>(
+    members: &mut Members<'_>,
+    name: &'static str,
+    read: impl Fn(&Node<'_>) -> Result<T>,
+) -> Result<Option<Option<T>>> {
+    let Some(node) = members.present(name) else { return Ok(None) };
+    Ok(Some(if node.is_null() { None } else { Some(read(&node)?) }))
+}
+
+/// Puts what a document says of a user into that user; answers what it says of the password.
+fn read_user(members: &mut Members<'_>, user: &mut User) -> Result<Option<Option<Password>>> {
+    if let Some(address) = given(members, "email", email)? {
+        let same = |address: &String| user.email.as_ref().is_some_and(|known| email::key(known) == email::key(address));
+        // What was known of the former address says nothing of this one.
+        user.email_verified &= address.as_ref().is_some_and(same);
+        user.email = address;
+    }
+    if let Some(node) = members.optional("email_verified") {
+        user.email_verified = node.boolean()?;
+        if user.email_verified && user.email.is_none() {
+            return Err(node.error(ErrorCode::ValueInvalid, "there is no `email` that could be verified").into());
+        }
+    }
+    user.name = given(members, "name", |node| Ok(node.text(256)?))?.unwrap_or(user.name.take());
+    user.picture = given(members, "picture", picture)?.unwrap_or(user.picture.take());
+    user.attributes = attributes(members)?.unwrap_or(std::mem::take(&mut user.attributes));
+    given(members, "password", |node| Password::parse(node.string()?).map_err(|unfit| refused(node, unfit.code(), unfit)))
 }
 
 fn grants(members: &mut Members<'_>, name: &'static str) -> Result<Vec<String>> {
@@ -128,19 +177,22 @@ impl Control {
         call.only(&[])?;
         call.may_administer()?;
         let mut members = Node::root(&call.body).members()?;
-        let id = id(&members.required("id")?)?;
-        let email = members.optional("email").map(|node| node.text(320)).transpose()?;
-        let name = members.optional("name").map(|node| node.text(256)).transpose()?;
-        let attributes = attributes(&mut members)?.unwrap_or_default();
+        let mut user = User::new(id(&members.required("id")?)?, self.store.now());
+        let password = read_user(&mut members, &mut user)?.flatten();
         members.finish()?;
+        // Before the write: whoever is to be hashed must not keep all other writers waiting.
+        let hash = self.hash(password.as_ref()).await?;
         let mut write = self.store.write().await?;
-        if write.find_user(&id).await?.is_some() {
-            return Err(Error::conflict("USER_EXISTS", format!("there is a user `{id}` already")));
+        if write.find_user(&user.id).await?.is_some() {
+            return Err(Error::conflict("USER_EXISTS", format!("there is a user `{}` already", user.id)));
         }
+        user.created_at = write.now;
         let none = Attributes::default();
-        let outcome = effects::of_attributes(&mut write, SubjectKind::User, &id, &none, &attributes).await?;
-        let mut user = User { id, email, name, attributes, revision: 0, created_at: write.now };
+        let outcome = effects::of_attributes(&mut write, SubjectKind::User, &user.id, &none, &user.attributes).await?;
         write.put_user(None, &mut user).await?;
+        if let Some(hash) = &hash {
+            write.put_password(&user, hash).await?;
+        }
         let revision = write.revision;
         let answer = Answer::created(outcome.answer(revision, user.answer()?)?, revision);
         self.finish(write, call, answer).await
@@ -163,26 +215,32 @@ impl Control {
     pub async fn patch_user(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
+        let before = self.store.read().await?.user(id).await?;
+        let (_, password) = patched(call, &before)?;
+        let hash = self.hash(password.as_ref().and_then(Option::as_ref)).await?;
         let mut write = self.store.write().await?;
         let before = write.user(id).await?;
         call.check_match(before.revision)?;
-        let mut after = before.clone();
-        let mut members = Node::root(&call.body).members()?;
-        same_id(&mut members, id)?;
-        if let Some(node) = members.present("email") {
-            after.email = maybe_text(&node)?;
-        }
-        if let Some(node) = members.present("name") {
-            after.name = maybe_text(&node)?;
-        }
-        after.attributes = attributes(&mut members)?.unwrap_or(after.attributes);
-        members.finish()?;
+        let (mut after, _) = patched(call, &before)?;
         let outcome =
             effects::of_attributes(&mut write, SubjectKind::User, id, &before.attributes, &after.attributes).await?;
+        if let Some(None) = password {
+            write.delete_password(id).await?;
+        }
         write.put_user(Some(&before), &mut after).await?;
+        if let Some(hash) = &hash {
+            write.put_password(&after, hash).await?;
+        }
         let revision = write.revision;
         let answer = Answer::done(outcome.answer(revision, after.answer()?)?).at(revision);
         self.finish(write, call, answer).await
+    }
+
+    async fn hash(&self, password: Option<&Password>) -> Result<Option<String>> {
+        match password {
+            Some(password) => self.issuer.passwords.hash(password).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     pub async fn delete_user(&self, call: &Call, id: &str) -> Result<Answer> {
@@ -249,6 +307,16 @@ impl Control {
         let answer = Answer::done(Outcome::default().answer(write.revision, Value::Null)?);
         self.finish(write, call, answer).await
     }
+}
+
+/// A user as the call's document changes it, and what that says of the password.
+fn patched(call: &Call, before: &User) -> Result<(User, Option<Option<Password>>)> {
+    let mut members = Node::root(&call.body).members()?;
+    same_id(&mut members, &before.id)?;
+    let mut after = before.clone();
+    let password = read_user(&mut members, &mut after)?;
+    members.finish()?;
+    Ok((after, password))
 }
 
 fn no_member(organization: &str, user: &str) -> Error {

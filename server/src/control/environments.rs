@@ -27,7 +27,7 @@ fn name(node: &Node<'_>) -> Result<String> {
 impl Control {
     fn environment_answer(&self, environment: &Environment) -> Result<Value> {
         let mut document = environment.document();
-        document["issuer"] = self.issuer.url(&environment.name).into();
+        document["issuer"] = self.issuer.places.url_of(&environment.name, environment.host.as_deref()).into();
         document["current_revision"] = environment.revision.into();
         document["revision"] = environment.document_revision.into();
         document["created_at"] = to_value(&environment.created_at)?;

@@ -44,7 +44,8 @@ impl Control {
         write.insert_identity_provider(&provider, sealed.clone()).await?;
         let revision = write.revision;
         let stored = StoredIdentityProvider { provider, sealed_secret: sealed, revision };
-        self.finish(write, call, Answer::created(self.provider_answer(&stored), revision)).await
+        let answer = Answer::created(self.provider_answer(&stored).await?, revision);
+        self.finish(write, call, answer).await
     }
 
     pub async fn identity_providers(&self, call: &Call) -> Result<Answer> {
@@ -59,7 +60,11 @@ impl Control {
             connection.environment(environment).await?;
         }
         let providers = connection.identity_providers(environment, call.cursor(), limit).await?;
-        let data = providers.iter().map(|stored| self.provider_answer(stored)).collect();
+        drop(connection);
+        let mut data = Vec::new();
+        for stored in &providers {
+            data.push(self.provider_answer(stored).await?);
+        }
         Ok(Answer::page(data, limit, |last| last["id"].as_str().unwrap_or_default().to_owned()))
     }
 
@@ -67,7 +72,7 @@ impl Control {
         call.only(&[])?;
         let stored = self.store.read().await?.identity_provider(id).await?;
         call.may_read(&stored.provider.environment)?;
-        Ok(Answer::done(self.provider_answer(&stored)).at(stored.revision))
+        Ok(Answer::done(self.provider_answer(&stored).await?).at(stored.revision))
     }
 
     /// Changes a provider, from the next sign-in on.
@@ -88,7 +93,7 @@ impl Control {
         write.update_identity_provider(&before.provider, &provider, sealed_secret.clone()).await?;
         let revision = write.revision;
         let stored = StoredIdentityProvider { provider, sealed_secret, revision };
-        let answer = Answer::done(self.provider_answer(&stored)).at(revision);
+        let answer = Answer::done(self.provider_answer(&stored).await?).at(revision);
         self.finish(write, call, answer).await
     }
 
@@ -103,13 +108,14 @@ impl Control {
         self.finish(write, call, Answer::gone()).await
     }
 
-    fn provider_answer(&self, stored: &StoredIdentityProvider) -> Value {
+    async fn provider_answer(&self, stored: &StoredIdentityProvider) -> Result<Value> {
+        self.issuer.places.hold(&stored.provider.environment).await?;
         let mut document = stored.provider.document();
         document["has_client_secret"] = stored.sealed_secret.is_some().into();
         // What the provider has to be told: where it sends users back to.
         document["callback_url"] = self.issuer.upstream_callback(&stored.provider.environment).into();
         document["revision"] = stored.revision.into();
-        document
+        Ok(document)
     }
 
     /// Refuses addresses that would never be fetched; whoever signs in first must not be the one to find out.

@@ -24,7 +24,7 @@ pub use overrides::Whose;
 
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
-use crate::secret::{InstallationKey, Secret};
+use crate::secret::{InstallationKey, Secret, hash};
 use crate::store::{ApiKey, Memo, Store, Write};
 
 /// How long an answer is remembered for a retry, in seconds.
@@ -52,6 +52,11 @@ impl Control {
         found.ok_or_else(|| {
             Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", "this API key is not known; it may have been deleted")
         })
+    }
+
+    /// What makes a retry of this request recognisable. `scope` names the caller, the place and the key.
+    pub fn once(&self, scope: &str, body: &[u8]) -> Once {
+        Once { scope: hash(scope.as_bytes()), body_hash: self.key.body_tag(body) }
     }
 
     /// What the same request was answered before.

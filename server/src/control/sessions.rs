@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{Answer, Call, Control, REMEMBERED, Success};
 use crate::error::{Error, Result};
-use crate::secret::random_alphanumeric;
-use crate::store::{Session, SessionFilter, Start};
+use crate::issuer::{NewSession, Remember, Tokens};
+use crate::store::{Method, Session, SessionFilter};
 
 impl Control {
     /// Starts a session of an application for a user, in an organization where one is named.
@@ -26,18 +26,12 @@ impl Control {
         let now = self.store.now();
         let application = self.store.read().await?.application(client_id).await?.application;
         call.may_serve(&application.environment)?;
-        self.issuer.keys.hold(&application.environment).await?;
-        let id = format!("ses_{}", random_alphanumeric(22)?);
-        let start =
-            Start { id: &id, application: &application, user: &user, organization: organization.as_deref(), strict, now };
-        let started = self.store.start_session(&start, |session, snapshot| {
-            let tokens = self.issuer.issue(&application, session, session.generation, snapshot, now)?;
-            let answer = Answer { success: Success::Created, body: tokens.answer(), revision: None };
-            let memo = call.once.as_ref().map(|once| self.memo(once, &answer, REMEMBERED)).transpose()?;
-            Ok((answer, memo))
-        });
-        match (started.await?, &call.once) {
-            (Some(answer), _) => Ok(answer),
+        let new = NewSession::told(&user, organization.as_deref(), Method::Backend, strict, now);
+        let answer = |tokens: &Tokens| Answer { success: Success::Created, body: tokens.session_answer(), revision: None };
+        let remember = call.once.as_ref().map(|once| move |tokens: &Tokens| self.memo(once, &answer(tokens), REMEMBERED));
+        let remember = remember.as_ref().map(|remember| remember as &Remember<'_>);
+        match (self.issuer.start(&application, &new, remember).await?, &call.once) {
+            (Some(tokens), _) => Ok(answer(&tokens)),
             (None, Some(once)) => self.recall(once).await?.ok_or_else(Error::unavailable),
             (None, None) => Err(Error::internal("an answer was remembered for nobody")),
         }

@@ -13,9 +13,9 @@ use axum::{Extension, Json};
 use serde_json::Value;
 
 use super::{App, request_id};
-use crate::control::{Answer, Call, IfMatch, Once, Success};
+use crate::control::{Answer, Call, IfMatch, Success};
 use crate::error::{Error, Kind, Result};
-use crate::secret::{Secret, hash};
+use crate::secret::Secret;
 
 /// How an authenticated call reaches its handler.
 pub type Caller = Extension<Call>;
@@ -58,7 +58,7 @@ async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
                 Error::malformed("HEADER_INVALID", "`Idempotency-Key` has 1 to 255 visible ASCII characters")
             })?;
             let scope = format!("{}\n{}\n{}\n{text}", actor.id, parts.method, parts.uri);
-            Some(Once { scope: hash(scope.as_bytes()), body_hash: hash(&bytes) })
+            Some(app.control.once(&scope, &bytes))
         }
         _ => None,
     };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::request_id;
 use crate::error::{Error, Kind};
-use crate::issuer::Refused;
+use crate::issuer::{ExchangeRefused, Refused};
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
@@ -78,6 +78,7 @@ impl From<Refused> for Denied {
         let description = refused.to_string();
         let (status, error) = match refused {
             Refused::Client => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            Refused::Profile => (StatusCode::BAD_REQUEST, "invalid_client"),
             Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
             Refused::Failed(error) if error.kind == Kind::Unavailable => {
@@ -86,6 +87,18 @@ impl From<Refused> for Denied {
             Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         Self { status, error, description }
+    }
+}
+
+impl From<ExchangeRefused> for Denied {
+    fn from(refused: ExchangeRefused) -> Self {
+        let description = refused.to_string();
+        match refused {
+            ExchangeRefused::Request(_) => Self::request(description),
+            ExchangeRefused::Target(_) => Self { error: "invalid_target", ..Self::request(description) },
+            ExchangeRefused::Public => Self { error: "unauthorized_client", ..Self::request(description) },
+            ExchangeRefused::Refused(refused) => refused.into(),
+        }
     }
 }
 

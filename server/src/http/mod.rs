@@ -6,6 +6,7 @@ mod error;
 mod health;
 mod oauth;
 mod path;
+mod place;
 mod request_id;
 
 use std::sync::Arc;

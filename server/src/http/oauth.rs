@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Form, FromRequest, Path, Request, State};
+use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -14,47 +14,41 @@ use serde_json::json;
 use super::App;
 use super::call::too_large;
 use super::error::{Denied, uncached};
+use super::place::Place;
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Result};
-use crate::issuer::{Grant, Refused, Tokens};
-use crate::secret::{Secret, hash};
+use crate::issuer::{Exchange, Grant, Refused, Tokens};
+use crate::secret::Secret;
+use crate::store::{Client, Surface};
+
+/// The grants that the token endpoint knows.
+const GRANTS: [&str; 2] = ["refresh_token", Exchange::GRANT];
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
 const REMEMBERED: i64 = 300;
 
-/// The part of the path that names an environment; none at the root.
-type Place = Option<Path<String>>;
-
-async fn environment(app: &App, place: Place) -> Result<String> {
-    let standard = app.issuer.standard_environment();
-    match place {
-        None => Ok(standard.to_owned()),
-        // The default environment has one issuer URL, not two.
-        Some(Path(name)) if name == standard => Err(Error::not_found("environment", &name)),
-        Some(Path(name)) => {
-            app.issuer.keys.hold(&name).await?;
-            Ok(name)
-        }
-    }
-}
-
-pub async fn token(State(app): State<App>, place: Place, request: Request) -> Response {
+pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
     match answer(&app, place, request).await {
         Ok(response) => uncached(response),
         Err(denied) => denied.into_response(),
     }
 }
 
-async fn answer(app: &App, place: Place, request: Request) -> Result<Response, Denied> {
-    let environment = environment(app, place).await?;
+async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Response, Denied> {
+    let Place(environment) = place?;
     let (parts, body) = request.into_parts();
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let form = form(&parts.headers, bytes.clone()).await?;
     let (client_id, client_secret) = client(&parts.headers, &form)?;
     match form.get("grant_type").map(String::as_str) {
         Some("refresh_token") => {}
+        Some(Exchange::GRANT) => {
+            let once = once(app, &parts.headers, &client_id, client_secret.as_ref(), parts.uri.path(), &bytes)?;
+            return exchange(app, &environment, &client_id, client_secret.as_ref(), &form, once).await;
+        }
         Some(_) => {
-            return Err(Denied::grant_type("the grants are: refresh_token"));
+            let grants = GRANTS.join(", ");
+            return Err(Denied::grant_type(format!("the grants are: {grants}")));
         }
         None => return Err(Denied::request("`grant_type` is required")),
     }
@@ -62,11 +56,13 @@ async fn answer(app: &App, place: Place, request: Request) -> Result<Response, D
     let grant = Grant {
         environment: &environment,
         client_id: &client_id,
-        client_secret: client_secret.as_ref(),
+        client: Client::Secret(client_secret.as_ref().map(Secret::hash)),
+        surface: Surface::OAuth,
         refresh_token,
         organization: form.get("organization_id").map(String::as_str),
     };
-    let Some(once) = once(&parts.headers, &grant, parts.uri.path(), &bytes)? else {
+    let once = once(app, &parts.headers, &client_id, client_secret.as_ref(), parts.uri.path(), &bytes)?;
+    let Some(once) = once else {
         let tokens = app.issuer.refresh(&grant, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
         return Ok(Json(tokens.answer()).into_response());
     };
@@ -89,14 +85,69 @@ async fn answer(app: &App, place: Place, request: Request) -> Result<Response, D
     }
 }
 
+/// Token exchange (RFC 8693).
+async fn exchange(
+    app: &App,
+    environment: &str,
+    client_id: &str,
+    client_secret: Option<&Secret>,
+    form: &HashMap<String, String>,
+    once: Option<Once>,
+) -> Result<Response, Denied> {
+    let given = |name: &str| form.get(name).map(String::as_str);
+    let required = |name: &str| given(name).ok_or_else(|| Denied::request(format!("`{name}` is required")));
+    let exchange = Exchange {
+        environment,
+        client_id,
+        client_secret,
+        subject_token: required("subject_token")?,
+        subject_token_type: required("subject_token_type")?,
+        requested_token_type: given("requested_token_type"),
+        actor_token: given("actor_token").or(given("actor_token_type")),
+        audience: given("audience"),
+        resource: given("resource"),
+        scope: given("scope"),
+    };
+    let answer = |tokens: &Tokens| {
+        let mut answer = tokens.answer();
+        answer["issued_token_type"] = Exchange::ISSUED.into();
+        answer
+    };
+    let Some(once) = once else {
+        let tokens = app.issuer.exchange(&exchange, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
+        return Ok(Json(answer(&tokens)).into_response());
+    };
+    if let Some(answer) = app.control.recall(&once).await? {
+        return Ok(Json(answer.body).into_response());
+    }
+    let remember = |tokens: &Tokens| {
+        let answer = Answer { success: Success::Done, body: answer(tokens), revision: None };
+        app.control.memo(&once, &answer, REMEMBERED)
+    };
+    match app.issuer.exchange(&exchange, Some(&remember)).await? {
+        Some(tokens) => Ok(Json(answer(&tokens)).into_response()),
+        None => {
+            let answer = app.control.recall(&once).await?.ok_or_else(Error::unavailable)?;
+            Ok(Json(answer.body).into_response())
+        }
+    }
+}
+
 /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
-fn once(headers: &HeaderMap, grant: &Grant<'_>, path: &str, body: &[u8]) -> Result<Option<Once>, Denied> {
+fn once(
+    app: &App,
+    headers: &HeaderMap,
+    client_id: &str,
+    client_secret: Option<&Secret>,
+    path: &str,
+    body: &[u8],
+) -> Result<Option<Once>, Denied> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
-    let secret = grant.client_secret.map(Secret::hash).unwrap_or_default();
-    let scope = format!("{}\n{secret}\n{path}\n{key}", grant.client_id);
-    Ok(Some(Once { scope: hash(scope.as_bytes()), body_hash: hash(body) }))
+    let secret = client_secret.map(Secret::hash).unwrap_or_default();
+    let scope = format!("{client_id}\n{secret}\n{path}\n{key}");
+    Ok(Some(app.control.once(&scope, body)))
 }
 
 /// The form's members, each once (RFC 6749 §3.2); an empty one is as if left out.
@@ -154,20 +205,19 @@ fn public(mut response: Response, seconds: u32) -> Response {
     response
 }
 
-pub async fn jwks(State(app): State<App>, place: Place) -> Result<Response> {
-    let environment = environment(&app, place).await?;
+pub async fn jwks(State(app): State<App>, Place(environment): Place) -> Result<Response> {
     let jwks = app.issuer.keys.jwks(&environment).await?;
     Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
 }
 
 /// Says what works, and nothing else.
-pub async fn metadata(State(app): State<App>, place: Place) -> Result<Response> {
-    let issuer = app.issuer.url(&environment(&app, place).await?);
+pub async fn metadata(State(app): State<App>, Place(environment): Place) -> Result<Response> {
+    let issuer = app.issuer.url(&environment);
     let document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "grant_types_supported": ["refresh_token"],
+        "grant_types_supported": GRANTS,
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
     });

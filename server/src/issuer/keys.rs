@@ -7,7 +7,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{Algorithm, Signer, SigningKey, TYPE_ACCESS_TOKEN};
+use flagbearer::token::{Algorithm, Signer, SigningKey, TYPE_ACCESS_TOKEN, TYPE_JWT};
 
 use crate::error::{Error, Result};
 use crate::secret::InstallationKey;
@@ -33,9 +33,24 @@ pub struct Keys {
 
 /// One environment's keys.
 struct Held {
-    signers: HashMap<Algorithm, Signer>,
+    signers: HashMap<Algorithm, Signers>,
     /// The public halves, retired ones included while tokens of theirs may live (RFC 7517).
     jwks: String,
+}
+
+/// One key, ready to sign each type of token.
+struct Signers {
+    /// `at+jwt`.
+    access_token: Signer,
+    /// `JWT`: the vendors' access tokens, and ID tokens.
+    jwt: Signer,
+}
+
+/// The two values of `typ` that are issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenType {
+    AccessToken,
+    Jwt,
 }
 
 impl std::fmt::Debug for Held {
@@ -88,8 +103,9 @@ impl Keys {
             jwks.push_str(&stored.jwk);
             if stored.retired_at.is_none() && !signers.contains_key(&stored.algorithm) {
                 let pkcs8 = self.key.open(SIGNING_KEY, &stored.sealed)?;
-                let signer = SigningKey::from_pkcs8(stored.algorithm, &pkcs8)?.signer(TYPE_ACCESS_TOKEN)?;
-                signers.insert(stored.algorithm, signer);
+                let key = SigningKey::from_pkcs8(stored.algorithm, &pkcs8)?;
+                let both = Signers { access_token: key.signer(TYPE_ACCESS_TOKEN)?, jwt: key.signer(TYPE_JWT)? };
+                signers.insert(stored.algorithm, both);
             }
         }
         jwks.push_str("]}");
@@ -102,10 +118,14 @@ impl Keys {
         self.held.read().unwrap_or_else(PoisonError::into_inner).get(environment).cloned()
     }
 
-    /// The signer of access tokens for an environment whose keys are held.
-    pub fn signer(&self, environment: &str, algorithm: Algorithm) -> Result<Signer> {
+    /// The signer of one type of tokens for an environment whose keys are held.
+    pub fn signer(&self, environment: &str, algorithm: Algorithm, token_type: TokenType) -> Result<Signer> {
         let held = self.find(environment);
-        let signer = held.as_ref().and_then(|held| held.signers.get(&algorithm));
+        let signers = held.as_ref().and_then(|held| held.signers.get(&algorithm));
+        let signer = signers.map(|signers| match token_type {
+            TokenType::AccessToken => &signers.access_token,
+            TokenType::Jwt => &signers.jwt,
+        });
         signer.cloned().ok_or_else(|| Error::internal(format!("no `{algorithm}` key is held for `{environment}`")))
     }
 

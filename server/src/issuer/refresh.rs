@@ -2,10 +2,9 @@
 
 use flagbearer::timestamp::Timestamp;
 
-use super::{Issuer, Tokens, refresh_token};
+use super::{Issuer, Minting, Tokens, refresh_token};
 use crate::error::Error;
-use crate::secret::Secret;
-use crate::store::{Application, Memo, Rotated, Rotation, Session};
+use crate::store::{Application, Client, Memo, Rotated, Rotation, Session, Surface};
 
 /// A refresh as it was asked for.
 #[derive(Debug, Clone)]
@@ -13,7 +12,8 @@ pub struct Grant<'a> {
     /// The environment at whose endpoint it arrived.
     pub environment: &'a str,
     pub client_id: &'a str,
-    pub client_secret: Option<&'a Secret>,
+    pub client: Client,
+    pub surface: Surface,
     pub refresh_token: &'a str,
     /// The organization to go on in.
     pub organization: Option<&'a str>,
@@ -27,6 +27,9 @@ pub type Remember<'r> = dyn Fn(&Tokens) -> Result<Memo, Error> + Sync + 'r;
 pub enum Refused {
     #[error("the client is not known here, or its secret is wrong")]
     Client,
+    /// A client that is known, at endpoints that do not serve its profile.
+    #[error("this application is not served here: its profile has endpoints of its own")]
+    Profile,
     #[error("the refresh token is not valid; sign in again")]
     Grant,
     #[error("the user is not a member of that organization")]
@@ -69,12 +72,13 @@ impl Issuer {
             session: token.session.to_owned(),
             generation: token.generation,
             client_id: grant.client_id.to_owned(),
-            secret_hash: grant.client_secret.map(Secret::hash),
+            client: grant.client.clone(),
+            surface: grant.surface,
             environment: grant.environment.to_owned(),
             organization: grant.organization.map(str::to_owned),
             now: now.milliseconds(),
         };
-        self.keys.hold(grant.environment).await?;
+        self.hold(grant.environment).await?;
         let Some(remember) = remember else {
             let rotated = self.store.rotate(rotation.clone()).await?;
             return self.conclude(&rotation, &rotated, now).await.map(Some);
@@ -122,15 +126,18 @@ impl Issuer {
         now: Timestamp,
     ) -> Result<Tokens, Error> {
         let snapshot = rotated.snapshot.as_ref().ok_or_else(|| Error::internal("a session without an environment"))?;
-        self.issue(application, session, generation, snapshot, now)
+        self.issue(&Minting { application, session, generation, snapshot, nonce: None, now })
     }
 }
 
 fn judge<'r>(rotation: &Rotation, rotated: &'r Rotated, now: Timestamp) -> Judgement<'r> {
     let client = rotated.application.as_ref().filter(|(application, secret_hash)| {
-        application.environment == rotation.environment && *secret_hash == rotation.secret_hash
+        application.environment == rotation.environment && rotation.client.is(secret_hash.as_deref())
     });
     let Some((application, _)) = client else { return Judgement::Bad(Refused::Client) };
+    if !rotation.surface.serves(application.profile) {
+        return Judgement::Bad(Refused::Profile);
+    }
     let Some(session) = &rotated.session else { return Judgement::Bad(Refused::Grant) };
     // Another client's token tells that client nothing, and does not end the session.
     if session.application != rotation.client_id || session.environment != rotation.environment {

@@ -78,7 +78,7 @@ fn sealed_for(id: &str) -> String {
 }
 
 impl Issuer {
-    /// Where providers send users back to.
+    /// Where providers send users of a held environment back to.
     pub fn upstream_callback(&self, environment: &str) -> String {
         format!("{}/sign-in/callback", self.url(environment))
     }
@@ -148,7 +148,9 @@ impl Issuer {
             return Err(failed("its ID token was issued to another client (`azp`)".to_owned()));
         }
         let person = Person::read(provider, &said).map_err(failed)?;
-        self.welcome(provider, &person).await?.ok_or(UpstreamRefused::NoAccount)
+        let mut user = self.welcome(provider, &person).await?.ok_or(UpstreamRefused::NoAccount)?;
+        self.store.note_sign_in(&mut user).await?;
+        Ok(user)
     }
 
     /// The user that a provider's claims mean, created where its document lets it.
@@ -158,6 +160,7 @@ impl Issuer {
     }
 
     async fn upstream_provider(&self, environment: &str, id: &str) -> Result<StoredIdentityProvider, UpstreamRefused> {
+        self.places.hold(environment).await?;
         match self.store.read().await?.identity_provider(id).await {
             Ok(stored) if stored.provider.environment == environment && stored.provider.sign_in => Ok(stored),
             Ok(_) => Err(UpstreamRefused::Unknown),

@@ -2,13 +2,14 @@
 
 use flagbearer::document::{Members, Node, list};
 use flagbearer::error::ErrorCode;
-use flagbearer::token::Algorithm;
+use flagbearer::token::{Algorithm, Profile};
 use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, params};
 use super::flags::stored;
 use super::{Edit, Entity, Write};
 use crate::error::{Error, Result};
+use crate::uri;
 
 /// An application's document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,22 @@ pub struct Application {
     pub client_id: String,
     pub name: String,
     pub environment: String,
+    /// What its tokens look like, and at which endpoints it is served.
+    pub profile: Profile,
     /// Keeps no secret: a browser's or a phone's.
     pub public: bool,
+    /// Where a browser may be sent with a code, to the letter.
+    pub redirect_uris: Vec<String>,
+    /// Where it may be sent after signing out, to the letter.
+    pub logout_uris: Vec<String>,
+    /// The origins of its pages that may call the token endpoints from a browser.
+    pub allowed_origins: Vec<String>,
+    /// What its access tokens carry of persons and attributes, beyond what all carry.
+    pub claims: Vec<RequestedClaim>,
+    /// What its machine tokens permit.
+    pub permissions: Vec<String>,
+    /// What the sign-in page says and looks like for it.
+    pub branding: Branding,
     /// What its tokens are for; the client id where none is set.
     pub audience: Option<String>,
     pub algorithm: Algorithm,
@@ -31,6 +46,24 @@ pub struct Application {
     pub grace: i64,
 }
 
+/// A claim that an application asks for: `email`, `name`, `user:<attribute>` or `organization:<attribute>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RequestedClaim {
+    Email,
+    Name,
+    User(String),
+    Organization(String),
+}
+
+/// How the sign-in page is dressed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Branding {
+    /// Instead of the application's own name.
+    pub name: Option<String>,
+    /// `#rrggbb`, in lower case.
+    pub colour: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredApplication {
     pub application: Application,
@@ -41,6 +74,8 @@ const DAY: i64 = 86_400;
 
 /// What holds where nothing is set; `null` in a patch goes back to it.
 const ALGORITHM: Algorithm = Algorithm::EdDsa;
+/// What vendors' SDKs verify.
+const VENDOR_ALGORITHM: Algorithm = Algorithm::Rs256;
 const ACCESS_TOKEN_TTL: i64 = 300;
 const IDLE_TTL: i64 = 30 * DAY;
 const ABSOLUTE_TTL: i64 = 365 * DAY;
@@ -57,7 +92,14 @@ impl Application {
             client_id: client_id.to_owned(),
             name,
             environment,
+            profile: Profile::Flagbearer,
             public,
+            redirect_uris: Vec::new(),
+            logout_uris: Vec::new(),
+            allowed_origins: Vec::new(),
+            claims: Vec::new(),
+            permissions: Vec::new(),
+            branding: Branding::default(),
             audience: None,
             algorithm: ALGORITHM,
             access_token_ttl: ACCESS_TOKEN_TTL,
@@ -95,20 +137,38 @@ impl Application {
     }
 
     fn edit(&mut self, members: &mut Members<'_>) -> Result<()> {
-        if let Some(node) = members.optional("profile")
-            && node.string()? != "flagbearer"
-        {
-            return Err(node.error(ErrorCode::ValueInvalid, "the profile is `flagbearer`").into());
+        if let Some(node) = members.present("profile") {
+            let name = if node.is_null() { Profile::Flagbearer.as_str() } else { node.string()? };
+            let profile = Profile::parse(name).ok_or_else(|| {
+                let names = Profile::ALL.map(Profile::as_str);
+                node.error(ErrorCode::ValueInvalid, format!("`{name}` is not a profile; choose from {}", list(&names)))
+            })?;
+            if profile != self.profile {
+                self.profile = profile;
+                self.algorithm = self.standard_algorithm();
+            }
         }
         if let Some(node) = members.present("audience") {
             self.audience = if node.is_null() { None } else { Some(node.text(512)?) };
         }
         if let Some(node) = members.present("algorithm") {
-            let name = if node.is_null() { ALGORITHM.as_str() } else { node.string()? };
-            self.algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
-                let names = Algorithm::ALL.map(Algorithm::as_str);
-                node.error(ErrorCode::ValueInvalid, format!("`{name}` is not an algorithm; choose from {}", list(&names)))
-            })?;
+            self.algorithm = if node.is_null() { self.standard_algorithm() } else { self.algorithm_of(&node)? };
+        }
+        for (name, field, parse) in [
+            ("redirect_uris", &mut self.redirect_uris, uri::redirect as fn(&Node<'_>) -> Result<String>),
+            ("logout_uris", &mut self.logout_uris, uri::redirect),
+            ("allowed_origins", &mut self.allowed_origins, uri::origin),
+            ("permissions", &mut self.permissions, |node| Ok(node.text(128)?)),
+        ] {
+            if let Some(node) = members.present(name) {
+                *field = texts(&node, parse)?;
+            }
+        }
+        if let Some(node) = members.present("claims") {
+            self.claims = texts(&node, RequestedClaim::parse)?;
+        }
+        if let Some(node) = members.present("branding") {
+            self.branding = if node.is_null() { Branding::default() } else { Branding::parse(&node)? };
         }
         for (name, field, standard, range) in [
             ("access_token_ttl", &mut self.access_token_ttl, ACCESS_TOKEN_TTL, 60..=DAY),
@@ -128,6 +188,21 @@ impl Application {
         Ok(())
     }
 
+    fn standard_algorithm(&self) -> Algorithm {
+        if self.profile.accepts(ALGORITHM) { ALGORITHM } else { VENDOR_ALGORITHM }
+    }
+
+    fn algorithm_of(&self, node: &Node<'_>) -> Result<Algorithm> {
+        let name = node.string()?;
+        let usable = Algorithm::ALL.into_iter().filter(|algorithm| self.profile.accepts(*algorithm));
+        usable.clone().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
+            let names: Vec<_> = usable.map(Algorithm::as_str).collect();
+            let profile = self.profile.as_str();
+            let detail = format!("`{name}` is no algorithm of the profile `{profile}`; choose from {}", list(&names));
+            node.error(ErrorCode::ValueInvalid, detail).into()
+        })
+    }
+
     fn consistent(&self) -> Result<()> {
         if self.idle_ttl > self.absolute_ttl {
             let detail = "`idle_ttl` is longer than `absolute_ttl`, so it would never end a session";
@@ -136,18 +211,20 @@ impl Application {
         Ok(())
     }
 
-    pub fn audience(&self) -> &str {
-        self.audience.as_deref().unwrap_or(&self.client_id)
-    }
-
     /// The document, as it is answered, stored and logged.
     pub fn document(&self) -> Value {
         json!({
             "client_id": self.client_id,
             "name": self.name,
             "environment": self.environment,
-            "profile": "flagbearer",
+            "profile": self.profile.as_str(),
             "public": self.public,
+            "redirect_uris": self.redirect_uris,
+            "logout_uris": self.logout_uris,
+            "allowed_origins": self.allowed_origins,
+            "claims": self.claims.iter().map(RequestedClaim::text).collect::<Vec<_>>(),
+            "permissions": self.permissions,
+            "branding": { "name": self.branding.name, "colour": self.branding.colour },
             "audience": self.audience,
             "algorithm": self.algorithm.as_str(),
             "access_token_ttl": self.access_token_ttl,
@@ -164,6 +241,73 @@ impl Application {
             _ => return Err(Error::internal("a stored application has no client id")),
         };
         Self::create(&document, &client_id).map_err(Error::internal)
+    }
+}
+
+/// The most entries of a list in an application's document.
+const MAX_ENTRIES: usize = 100;
+
+/// A list without repetition; `null` empties it. Its order is the caller's.
+fn texts<T: PartialEq>(node: &Node<'_>, parse: impl Fn(&Node<'_>) -> Result<T>) -> Result<Vec<T>> {
+    if node.is_null() {
+        return Ok(Vec::new());
+    }
+    let items = node.items()?;
+    if items.len() > MAX_ENTRIES {
+        return Err(node.error(ErrorCode::LimitExceeded, format!("the list has at most {MAX_ENTRIES} entries")).into());
+    }
+    let mut entries = Vec::with_capacity(items.len());
+    for item in &items {
+        let entry = parse(item)?;
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+impl RequestedClaim {
+    fn parse(node: &Node<'_>) -> Result<Self> {
+        let text = node.text(256)?;
+        match text.split_once(':') {
+            None if text == "email" => Ok(Self::Email),
+            None if text == "name" => Ok(Self::Name),
+            Some(("user", attribute)) if !attribute.is_empty() => Ok(Self::User(attribute.to_owned())),
+            Some(("organization", attribute)) if !attribute.is_empty() => Ok(Self::Organization(attribute.to_owned())),
+            _ => {
+                let detail = "a claim is `email`, `name`, `user:<attribute>` or `organization:<attribute>`";
+                Err(node.error(ErrorCode::ValueInvalid, detail).into())
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Email => "email".to_owned(),
+            Self::Name => "name".to_owned(),
+            Self::User(attribute) => format!("user:{attribute}"),
+            Self::Organization(attribute) => format!("organization:{attribute}"),
+        }
+    }
+}
+
+impl Branding {
+    fn parse(node: &Node<'_>) -> Result<Self> {
+        let mut members = node.members()?;
+        let name = members.optional("name").map(|node| node.text(64)).transpose()?;
+        let colour = match members.optional("colour") {
+            None => None,
+            Some(node) => {
+                let text = node.string()?;
+                let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+                if !digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+                    return Err(node.error(ErrorCode::ValueInvalid, "a colour is written like `#1a7f5a`").into());
+                }
+                Some(text.to_ascii_lowercase())
+            }
+        };
+        members.finish()?;
+        Ok(Self { name, colour })
     }
 }
 
@@ -187,6 +331,13 @@ impl Connection {
         row.as_ref().map(StoredApplication::try_from).transpose()?.ok_or_else(|| Error::not_found("application", client_id))
     }
 
+    /// An application with the hash of its secret; none where no client has this id.
+    pub async fn client(&mut self, client_id: &str) -> Result<Option<(Application, Option<String>)>> {
+        let sql = "SELECT document, secret_hash FROM applications WHERE client_id = $1";
+        let Some(row) = self.row(sql, params![client_id]).await? else { return Ok(None) };
+        Ok(Some((Application::from_stored(stored(&row.text(0)?)?)?, row.maybe_text(1)?)))
+    }
+
     /// In order of client id, those after `cursor`; of one environment where said.
     pub async fn applications(
         &mut self,
@@ -206,12 +357,13 @@ impl Connection {
 impl Write {
     /// Stores a new application; `secret_hash` is none for a public one.
     pub async fn insert_application(&mut self, application: &Application, secret_hash: Option<&str>) -> Result<()> {
-        let sql = "INSERT INTO applications (client_id, environment, document, idle_ttl, secret_hash, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let sql = "INSERT INTO applications (client_id, environment, document, profile, idle_ttl, secret_hash, revision) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let parameters = params![
             application.client_id.as_str(),
             application.environment.as_str(),
             application.document().to_string(),
+            application.profile.as_str(),
             application.idle_ttl * 1000,
             secret_hash,
             self.revision,
@@ -222,9 +374,10 @@ impl Write {
     }
 
     pub async fn update_application(&mut self, before: &Application, after: &Application) -> Result<()> {
-        let sql = "UPDATE applications SET document = $2, idle_ttl = $3, revision = $4 WHERE client_id = $1";
-        let document = after.document().to_string();
-        self.execute(sql, params![after.client_id.as_str(), document, after.idle_ttl * 1000, self.revision]).await?;
+        let sql = "UPDATE applications SET document = $2, profile = $3, idle_ttl = $4, revision = $5 WHERE client_id = $1";
+        let (document, profile) = (after.document().to_string(), after.profile.as_str());
+        let parameters = params![after.client_id.as_str(), document, profile, after.idle_ttl * 1000, self.revision];
+        self.execute(sql, parameters).await?;
         self.record(edit(Some(before), Some(after), after));
         Ok(())
     }

@@ -23,10 +23,18 @@ pub struct Organization {
 pub struct User {
     pub id: String,
     pub email: Option<String>,
+    /// Whether somebody trusted says that the address is the user's own.
+    pub email_verified: bool,
     pub name: Option<String>,
+    /// The URL of a picture.
+    pub picture: Option<String>,
     pub attributes: Attributes,
     pub revision: i64,
     pub created_at: Timestamp,
+    /// The last change to this document.
+    pub updated_at: Timestamp,
+    /// When the user was last at a sign-in page; sessions that a backend starts do not count.
+    pub last_sign_in_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,10 +81,14 @@ impl TryFrom<&Row> for User {
         Ok(Self {
             id: row.text(0)?,
             email: row.maybe_text(1)?,
-            name: row.maybe_text(2)?,
-            attributes: attributes(&row.text(3)?)?,
-            revision: row.integer(4)?,
-            created_at: row.time(5)?,
+            email_verified: row.boolean(2)?,
+            name: row.maybe_text(3)?,
+            picture: row.maybe_text(4)?,
+            attributes: attributes(&row.text(5)?)?,
+            revision: row.integer(6)?,
+            created_at: row.time(7)?,
+            updated_at: row.time(8)?,
+            last_sign_in_at: row.maybe_time(9)?,
         })
     }
 }
@@ -104,10 +116,27 @@ impl Organization {
 }
 
 impl User {
+    /// A user of whom nothing else is known yet.
+    pub fn new(id: impl Into<String>, now: Timestamp) -> Self {
+        Self {
+            id: id.into(),
+            email: None,
+            email_verified: false,
+            name: None,
+            picture: None,
+            attributes: Attributes::default(),
+            revision: 0,
+            created_at: now,
+            updated_at: now,
+            last_sign_in_at: None,
+        }
+    }
+
     pub fn answer(&self) -> Result<Value> {
         Ok(json!({
-            "id": self.id, "email": self.email, "name": self.name, "attributes": to_value(&self.attributes)?,
-            "revision": self.revision, "created_at": self.created_at,
+            "id": self.id, "email": self.email, "email_verified": self.email_verified, "name": self.name,
+            "picture": self.picture, "attributes": to_value(&self.attributes)?, "revision": self.revision,
+            "created_at": self.created_at, "updated_at": self.updated_at, "last_sign_in_at": self.last_sign_in_at,
         }))
     }
 }
@@ -134,7 +163,8 @@ macro_rules! organization_columns {
 
 macro_rules! user_columns {
     () => {
-        "SELECT id, email, name, attributes, revision, created_at FROM users "
+        "SELECT id, email, email_verified, name, picture, attributes, revision, created_at, updated_at, last_sign_in_at \
+         FROM users "
     };
 }
 
@@ -230,21 +260,29 @@ impl Write {
         Ok(())
     }
 
+    /// Writes a user. Where the user signs in by a password, it goes on with the address of this document.
     pub async fn put_user(&mut self, before: Option<&User>, after: &mut User) -> Result<()> {
         after.revision = self.revision;
-        let sql = "INSERT INTO users (id, email, name, attributes, revision, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-                   ON CONFLICT (id) DO UPDATE SET email = excluded.email, name = excluded.name, \
-                   attributes = excluded.attributes, revision = excluded.revision";
+        after.updated_at = self.now;
+        let sql = "INSERT INTO users (id, email, email_verified, name, picture, attributes, revision, created_at, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                   ON CONFLICT (id) DO UPDATE SET email = excluded.email, email_verified = excluded.email_verified, \
+                   name = excluded.name, picture = excluded.picture, attributes = excluded.attributes, \
+                   revision = excluded.revision, updated_at = excluded.updated_at";
         let attributes = to_value(&after.attributes)?.to_string();
         let parameters = params![
             after.id.as_str(),
             after.email.as_deref(),
+            after.email_verified,
             after.name.as_deref(),
+            after.picture.as_deref(),
             attributes,
             self.revision,
             after.created_at,
+            after.updated_at,
         ];
         self.execute(sql, parameters).await?;
+        self.move_password(after).await?;
         let logged_before = before.map(|before| logged(&before.id, &before.attributes)).transpose()?;
         let edit = Edit::new(Entity::User, &after.id, logged_before, Some(logged(&after.id, &after.attributes)?));
         self.record(edit.user(&after.id));
@@ -261,8 +299,7 @@ impl Write {
         // The user first: a session that is just being started holds that row, and is there to be ended once this one is gone.
         self.execute("DELETE FROM users WHERE id = $1", params![id]).await?;
         let now = self.now;
-        let sql = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
-        self.execute(sql, params![id, now]).await?;
+        self.end_sessions_of(id, now).await?;
         self.record(Edit::new(Entity::User, id, Some(logged(id, &user.attributes)?), None).user(id));
         Ok(())
     }
@@ -298,8 +335,8 @@ impl Write {
 impl Connection {
     /// Makes sure that a user, an organization and a membership exist, bare: no change, as no evaluation depends on it.
     pub(super) async fn ensure_member(&mut self, user: &str, organization: Option<&str>, now: Timestamp) -> Result<()> {
-        let sql = "INSERT INTO users (id, attributes, revision, created_at) \
-                   SELECT $1, '{}', revision, $2 FROM installation WHERE true ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO users (id, attributes, revision, created_at, updated_at) \
+                   SELECT $1, '{}', revision, $2, $2 FROM installation WHERE true ON CONFLICT DO NOTHING";
         self.execute(sql, params![user, now]).await?;
         if let Some(organization) = organization {
             let sql = "INSERT INTO organizations (id, name, attributes, revision, created_at) \

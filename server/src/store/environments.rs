@@ -23,11 +23,14 @@ pub struct Environment {
     /// The last change to this document.
     pub document_revision: i64,
     pub created_at: Timestamp,
+    /// Its issuer is `https://<host>`; it never changes.
+    pub host: Option<String>,
 }
 
 macro_rules! columns {
     () => {
-        "SELECT name, standard, protected, revision, ruleset_revision, document_revision, created_at FROM environments "
+        "SELECT name, standard, protected, revision, ruleset_revision, document_revision, created_at, host \
+         FROM environments "
     };
 }
 
@@ -43,6 +46,7 @@ impl TryFrom<&Row> for Environment {
             ruleset_revision: row.integer(4)?,
             document_revision: row.integer(5)?,
             created_at: row.time(6)?,
+            host: row.maybe_text(7)?,
         })
     }
 }
@@ -67,6 +71,14 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The environment that a host is bound to.
+    pub async fn environment_of_host(&mut self, host: &str) -> Result<Option<String>> {
+        let row = self.row("SELECT name FROM environments WHERE host = $1", params![host]).await?;
+        row.map(|row| row.text(0)).transpose()
+    }
+}
+
 impl Write {
     pub async fn insert_environment(&mut self, name: &str, standard: bool, protected: bool) -> Result<Environment> {
         let (revision, created_at) = (self.revision, self.now);
@@ -78,6 +90,7 @@ impl Write {
             ruleset_revision: revision,
             document_revision: revision,
             created_at,
+            host: None,
         };
         let sql = "INSERT INTO environments \
                    (name, standard, protected, revision, ruleset_revision, document_revision, created_at) \

@@ -58,10 +58,7 @@ impl Store {
         if known.is_none() {
             // An address that somebody signs in with is theirs: nobody else shall look like them in a token.
             let taken = match arrival.email {
-                Some(email) => {
-                    let sql = "SELECT 1 FROM passwords WHERE email_key = $1";
-                    connection.row(sql, params![email.to_lowercase()]).await?.is_some()
-                }
+                Some(email) => connection.password(email).await?.is_some(),
                 None => false,
             };
             let email = arrival.email.filter(|_| !taken);
@@ -82,6 +79,18 @@ impl Store {
         let user = connection.user(&id).await?;
         connection.commit().await?;
         Ok(Some(user))
+    }
+}
+
+impl Store {
+    /// Notes that a user was at a sign-in page.
+    pub async fn note_sign_in(&self, user: &mut User) -> Result<()> {
+        let now = self.now();
+        let mut connection = self.engine.write().await?;
+        connection.execute("UPDATE users SET last_sign_in_at = $2 WHERE id = $1", params![user.id.as_str(), now]).await?;
+        connection.commit().await?;
+        user.last_sign_in_at = Some(now);
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use flagbearer::timestamp::Timestamp;
+use flagbearer::token::Profile;
 
 use super::applications::Application;
 use super::engine::{Connection, Engine, Sql, params};
@@ -29,14 +30,55 @@ pub struct Rotation {
     /// The generation of the token that was sent.
     pub generation: i64,
     pub client_id: String,
-    /// SHA-256 of the client secret that was sent.
-    pub secret_hash: Option<String>,
+    /// How the client showed that it is the one.
+    pub client: Client,
+    /// Where the request came to.
+    pub surface: Surface,
     /// The environment at whose endpoint it was sent.
     pub environment: String,
     /// The organization to go on in; the session's own where none is named.
     pub organization: Option<String>,
     /// The request's time, in milliseconds.
     pub now: i64,
+}
+
+/// The two sets of endpoints that tokens are asked for at. Each serves its own profiles: never is one guessed from a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Surface {
+    /// `/oauth2/…` of an issuer.
+    OAuth,
+    /// `/user_management/…`.
+    WorkOs,
+}
+
+impl Surface {
+    pub fn serves(self, profile: Profile) -> bool {
+        (profile == Profile::WorkOs) == (self == Self::WorkOs)
+    }
+}
+
+/// How a client shows who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Client {
+    /// SHA-256 of the secret that was sent; a public client sends none.
+    Secret(Option<String>),
+    /// In a way that was verified already.
+    Verified,
+}
+
+impl Client {
+    /// SHA-256 of the secret that was sent.
+    pub fn secret_hash(&self) -> Option<&str> {
+        match self {
+            Self::Secret(hash) => hash.as_deref(),
+            Self::Verified => None,
+        }
+    }
+
+    /// Whether it is the client with this hash of its secret.
+    pub fn is(&self, secret_hash: Option<&str>) -> bool {
+        *self == Self::Verified || self.secret_hash() == secret_hash
+    }
 }
 
 /// What the database said.
@@ -111,7 +153,9 @@ impl Rotated {
                 && session.application == rotation.client_id
                 && session.environment == rotation.environment
         };
-        let client = self.application.as_ref().is_some_and(|(_, hash)| *hash == rotation.secret_hash);
+        let client = self.application.as_ref().is_some_and(|(application, hash)| {
+            rotation.client.is(hash.as_deref()) && rotation.surface.serves(application.profile)
+        });
         let admitted = rotation.organization.is_none()
             || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.facts.membership.is_some());
         !self.moved && client && admitted && self.session.as_ref().is_some_and(unmoved)

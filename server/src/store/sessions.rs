@@ -24,10 +24,49 @@ pub struct Session {
     pub rotated_at: Option<Timestamp>,
     /// When the user signed in; refreshing does not change it.
     pub auth_time: Timestamp,
+    /// How the user signed in.
+    pub method: Method,
+    /// What was granted, where anything was asked for.
+    pub scope: Option<String>,
+    /// Where it was begun from, as far as that was told.
+    pub ip_address: Option<String>,
+    pub user_agent: Option<String>,
+    pub created_at: Timestamp,
     /// The idle deadline, never past the absolute one.
     pub expires_at: Timestamp,
     pub absolute_expires_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
+}
+
+/// How a user signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// A trusted backend said who it is.
+    Backend,
+    /// Email and password.
+    Password,
+    /// An upstream OpenID provider.
+    Upstream,
+    /// Token exchange.
+    Exchange,
+}
+
+impl Method {
+    const ALL: [Self; 4] = [Self::Backend, Self::Password, Self::Upstream, Self::Exchange];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backend => "backend",
+            Self::Password => "password",
+            Self::Upstream => "upstream",
+            Self::Exchange => "exchange",
+        }
+    }
+
+    pub fn from_stored(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|method| method.as_str() == text);
+        found.ok_or_else(|| Error::internal(format!("the stored way of signing in `{text}` is unknown")))
+    }
 }
 
 impl Session {
@@ -45,6 +84,11 @@ impl Session {
             "generation": self.generation,
             "last_refreshed_at": self.rotated_at,
             "auth_time": self.auth_time,
+            "method": self.method.as_str(),
+            "scope": self.scope,
+            "ip_address": self.ip_address,
+            "user_agent": self.user_agent,
+            "created_at": self.created_at,
             "expires_at": self.expires_at,
             "absolute_expires_at": self.absolute_expires_at,
             "revoked_at": self.revoked_at,
@@ -55,26 +99,41 @@ impl Session {
 macro_rules! columns {
     () => {
         "SELECT id, environment, application, user_id, organization, generation, rotated_at, auth_time, expires_at, \
-         absolute_expires_at, revoked_at FROM sessions "
+         absolute_expires_at, revoked_at, method, scope, ip_address, user_agent, created_at FROM sessions "
     };
 }
+
+/// How many columns a session has.
+pub(super) const COLUMNS: usize = 16;
 
 impl TryFrom<&Row> for Session {
     type Error = Error;
 
     fn try_from(row: &Row) -> Result<Self> {
+        Self::read(row, 0)
+    }
+}
+
+impl Session {
+    /// Reads the columns that begin at one, in the order of `columns!`.
+    pub(super) fn read(row: &Row, first: usize) -> Result<Self> {
         Ok(Self {
-            id: row.text(0)?,
-            environment: row.text(1)?,
-            application: row.text(2)?,
-            user: row.text(3)?,
-            organization: row.maybe_text(4)?,
-            generation: row.integer(5)?,
-            rotated_at: row.maybe_time(6)?,
-            auth_time: row.time(7)?,
-            expires_at: row.time(8)?,
-            absolute_expires_at: row.time(9)?,
-            revoked_at: row.maybe_time(10)?,
+            id: row.text(first)?,
+            environment: row.text(first + 1)?,
+            application: row.text(first + 2)?,
+            user: row.text(first + 3)?,
+            organization: row.maybe_text(first + 4)?,
+            generation: row.integer(first + 5)?,
+            rotated_at: row.maybe_time(first + 6)?,
+            auth_time: row.time(first + 7)?,
+            expires_at: row.time(first + 8)?,
+            absolute_expires_at: row.time(first + 9)?,
+            revoked_at: row.maybe_time(first + 10)?,
+            method: Method::from_stored(&row.text(first + 11)?)?,
+            scope: row.maybe_text(first + 12)?,
+            ip_address: row.maybe_text(first + 13)?,
+            user_agent: row.maybe_text(first + 14)?,
+            created_at: row.time(first + 15)?,
         })
     }
 }
@@ -118,6 +177,20 @@ pub struct Start<'a> {
     /// Refuse a user, an organization or a membership that is not known, instead of creating it bare.
     pub strict: bool,
     pub now: Timestamp,
+    /// When the user signed in; before now where a browser was signed in already.
+    pub auth_time: Timestamp,
+    pub method: Method,
+    pub scope: Option<&'a str>,
+    /// The hash of the signed-in browser that it begins in.
+    pub browser: Option<&'a str>,
+    pub origin: Origin<'a>,
+}
+
+/// Where a session begins, as far as that is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin<'a> {
+    pub ip_address: Option<&'a str>,
+    pub user_agent: Option<&'a str>,
 }
 
 /// How long an ended session is kept, in seconds: a week, for whoever asks what became of it.
@@ -166,7 +239,8 @@ impl Store {
         }
         let session = start.session();
         let sql = "INSERT INTO sessions (id, environment, application, user_id, organization, generation, auth_time, \
-                   expires_at, absolute_expires_at) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8)";
+                   expires_at, absolute_expires_at, method, scope, browser, ip_address, user_agent, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
         let parameters = params![
             session.id.as_str(),
             session.environment.as_str(),
@@ -176,6 +250,12 @@ impl Store {
             session.auth_time,
             session.expires_at,
             session.absolute_expires_at,
+            session.method.as_str(),
+            session.scope.as_deref(),
+            start.browser,
+            session.ip_address.as_deref(),
+            session.user_agent.as_deref(),
+            session.created_at,
         ];
         connection.execute(sql, parameters).await?;
         let standpoint = Standpoint {
@@ -215,28 +295,52 @@ impl Store {
         Ok(ended == 1)
     }
 
-    /// Removes sessions that ended a while ago, and remembered answers that are past their time.
+    /// Removes sessions that ended a while ago, and what else is past its time: remembered answers, links, counted guesses.
     pub async fn sweep(&self) -> Result<u64> {
         let now = self.now();
         let mut connection = self.engine.write().await?;
         let sql = "DELETE FROM sessions WHERE expires_at <= $1 OR revoked_at <= $1";
         let removed = connection.execute(sql, params![now.plus_seconds(-KEPT)]).await?;
-        connection.execute("DELETE FROM idempotency WHERE expires_at <= $1", params![now]).await?;
+        for sql in [
+            "DELETE FROM idempotency WHERE expires_at <= $1",
+            "DELETE FROM password_resets WHERE expires_at <= $1",
+            "DELETE FROM attempts WHERE expires_at <= $1",
+        ] {
+            connection.execute(sql, params![now]).await?;
+        }
         connection.commit().await?;
         Ok(removed)
     }
 
-    /// Ends all living sessions that the filter names, and answers how many those were.
+    /// Ends all living sessions that the filter names, and answers how many those were. Where they are all that a user
+    /// has, the user's browsers are signed out too.
     pub async fn revoke_sessions(&self, filter: &SessionFilter) -> Result<u64> {
         let mut connection = self.engine.write().await?;
         let sql = concat!("UPDATE sessions SET revoked_at = $1 ", filtered!());
         let ended = connection.execute(sql, &filter.parameters(self.now())).await?;
+        if let SessionFilter { environment, user: Some(user), organization: None, application: None } = filter {
+            connection.end_browsers_of(user, environment.as_deref()).await?;
+        }
         connection.commit().await?;
         Ok(ended)
     }
 }
 
 impl Connection {
+    /// Ends the user's living sessions, and those of the browsers that would begin others without a password.
+    pub(super) async fn end_sessions_of(&mut self, user: &str, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
+        self.execute(sql, params![user, now]).await?;
+        self.end_browsers_of(user, None).await
+    }
+
+    /// Signs a user's browsers out: in one environment, or in all.
+    pub(super) async fn end_browsers_of(&mut self, user: &str, environment: Option<&str>) -> Result<()> {
+        let sql = "DELETE FROM browsers WHERE user_id = $1 AND (CAST($2 AS TEXT) IS NULL OR environment = $2)";
+        self.execute(sql, params![user, environment]).await?;
+        Ok(())
+    }
+
     /// A session, ended ones too.
     pub async fn find_session(&mut self, id: &str) -> Result<Option<Session>> {
         let row = self.row(concat!(columns!(), "WHERE id = $1"), params![id]).await?;
@@ -256,7 +360,12 @@ impl Start<'_> {
             organization: self.organization.map(str::to_owned),
             generation: 1,
             rotated_at: None,
-            auth_time: self.now,
+            auth_time: self.auth_time,
+            method: self.method,
+            scope: self.scope.map(str::to_owned),
+            ip_address: self.origin.ip_address.map(str::to_owned),
+            user_agent: self.origin.user_agent.map(str::to_owned),
+            created_at: self.now,
             expires_at: self.now.plus_seconds(application.idle_ttl).min(absolute_expires_at),
             absolute_expires_at,
             revoked_at: None,

@@ -20,22 +20,38 @@ use super::history::Standpoint;
 use crate::error::{Error, Result};
 
 /// Columns of the facts, to follow others in a SELECT from `place (environment, user_id, organization)` and the joins below.
-/// Overrides come as one JSON array of `[level, flag, value, expires_at]`.
+/// Overrides come as one JSON array of `[level, flag, value, expires_at]`; `$listed` says whether the user's organizations
+/// are wanted too, as `[id, name]` and no more than a hundred of them.
 macro_rules! sqlite_facts {
-    () => {
-        "e.revision, e.ruleset_revision, u.attributes, o.attributes, m.roles, m.permissions, \
-         (SELECT json_group_array(json_array(v.level, v.flag, v.value, v.expires_at)) FROM overrides v \
-          WHERE (v.level = 'user' AND v.subject = place.user_id AND v.environment = '') \
-             OR (v.level = 'organization' AND v.subject = place.organization AND v.environment = place.environment))"
+    ($listed:literal) => {
+        concat!(
+            "e.revision, e.ruleset_revision, u.attributes, o.attributes, m.roles, m.permissions, \
+             (SELECT json_group_array(json_array(v.level, v.flag, v.value, v.expires_at)) FROM overrides v \
+              WHERE (v.level = 'user' AND v.subject = place.user_id AND v.environment = '') \
+                 OR (v.level = 'organization' AND v.subject = place.organization AND v.environment = place.environment)), \
+             u.email, u.email_verified, u.name, u.picture, u.created_at, u.updated_at, u.last_sign_in_at, \
+             o.name, CASE WHEN ",
+            $listed,
+            " THEN (SELECT json_group_array(json_array(l.id, l.name)) FROM (SELECT w.id, w.name FROM memberships k \
+              JOIN organizations w ON w.id = k.organization WHERE k.user_id = place.user_id ORDER BY w.id LIMIT 100) l) END"
+        )
     };
 }
 macro_rules! postgres_facts {
-    () => {
-        "e.revision, e.ruleset_revision, u.attributes, o.attributes, m.roles, m.permissions, \
-         COALESCE((SELECT json_agg(json_build_array(v.level, v.flag, v.value, v.expires_at)) FROM overrides v \
-          WHERE (v.level = 'user' AND v.subject = place.user_id AND v.environment = '') \
-             OR (v.level = 'organization' AND v.subject = place.organization AND v.environment = place.environment) \
-         )::text, '[]')"
+    ($listed:literal) => {
+        concat!(
+            "e.revision, e.ruleset_revision, u.attributes, o.attributes, m.roles, m.permissions, \
+             COALESCE((SELECT json_agg(json_build_array(v.level, v.flag, v.value, v.expires_at)) FROM overrides v \
+              WHERE (v.level = 'user' AND v.subject = place.user_id AND v.environment = '') \
+                 OR (v.level = 'organization' AND v.subject = place.organization AND v.environment = place.environment) \
+             )::text, '[]'), \
+             u.email, u.email_verified, u.name, u.picture, u.created_at, u.updated_at, u.last_sign_in_at, \
+             o.name, CASE WHEN ",
+            $listed,
+            " THEN COALESCE((SELECT json_agg(json_build_array(l.id, l.name)) FROM (SELECT w.id, w.name FROM memberships k \
+              JOIN organizations w ON w.id = k.organization WHERE k.user_id = place.user_id ORDER BY w.id LIMIT 100) l \
+             )::text, '[]') END"
+        )
     };
 }
 macro_rules! joins {
@@ -46,9 +62,6 @@ macro_rules! joins {
     };
 }
 pub(super) use {joins, postgres_facts, sqlite_facts};
-
-/// How many columns the facts have.
-pub(super) const FACTS: usize = 7;
 
 /// What a snapshot says of one place (environment, user, organization), before its ruleset is known.
 #[derive(Debug, Clone)]
@@ -63,7 +76,24 @@ pub struct Facts {
     pub organization_attributes: Attributes,
     /// None where the user is not a member of the organization.
     pub membership: Option<Membership>,
+    /// What ID tokens, and access tokens that ask for it, say of the user. No evaluation sees it.
+    pub person: Person,
+    pub organization_name: Option<String>,
+    /// The user's organizations as (id, name), the first hundred by id, where they were asked for.
+    pub organizations: Vec<(String, String)>,
     overrides: String,
+}
+
+/// A user as a person.
+#[derive(Debug, Clone, Default)]
+pub struct Person {
+    pub email: Option<String>,
+    pub email_verified: bool,
+    pub name: Option<String>,
+    pub picture: Option<String>,
+    pub created_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+    pub last_sign_in_at: Option<Timestamp>,
 }
 
 impl Facts {
@@ -86,6 +116,19 @@ impl Facts {
             }
             _ => None,
         };
+        let person = Person {
+            email: row.maybe_text(first + 7)?,
+            email_verified: row.maybe_integer(first + 8)? == Some(1),
+            name: row.maybe_text(first + 9)?,
+            picture: row.maybe_text(first + 10)?,
+            created_at: row.maybe_time(first + 11)?,
+            updated_at: row.maybe_time(first + 12)?,
+            last_sign_in_at: row.maybe_time(first + 13)?,
+        };
+        let organizations = match row.maybe_text(first + 15)? {
+            Some(listed) => serde_json::from_str(&listed).map_err(Error::internal)?,
+            None => Vec::new(),
+        };
         Ok(Some(Self {
             environment,
             user,
@@ -95,6 +138,9 @@ impl Facts {
             user_attributes: known(row.maybe_text(first + 2)?)?,
             organization_attributes: known(row.maybe_text(first + 3)?)?,
             membership,
+            person,
+            organization_name: row.maybe_text(first + 14)?,
+            organizations,
             overrides: row.text(first + 6)?,
         }))
     }
@@ -164,13 +210,13 @@ impl Rulesets {
 const ONE: Sql = Sql::either(
     concat!(
         "SELECT ",
-        sqlite_facts!(),
+        sqlite_facts!("1 = 1"),
         " FROM (SELECT $1 AS environment, $2 AS user_id, $3 AS organization) place",
         joins!()
     ),
     concat!(
         "SELECT ",
-        postgres_facts!(),
+        postgres_facts!("1 = 1"),
         " FROM (SELECT CAST($1 AS TEXT) COLLATE \"C\" AS environment, CAST($2 AS TEXT) COLLATE \"C\" AS user_id, \
          CAST($3 AS TEXT) COLLATE \"C\" AS organization) place",
         joins!()

@@ -22,7 +22,7 @@ use flagbearer::ruleset::Ruleset;
 use flagbearer::segment::Segment;
 use flagbearer::setting::{Override, Setting};
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{AccessToken, Algorithm, Signer, SigningKey, TYPE_ACCESS_TOKEN};
+use flagbearer::token::{AccessToken, Algorithm, Asked, Profile, Signer, SigningKey, TYPE_ACCESS_TOKEN};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -150,7 +150,7 @@ async fn token(State(app): State<App>, Form(form): Form<HashMap<String, String>>
     AccessToken {
         issuer: "http://127.0.0.1",
         subject: &user,
-        audience: &form["client_id"],
+        audience: Some(&form["client_id"]),
         client_id: &form["client_id"],
         issued_at: now,
         expires_at: now.plus_seconds(300),
@@ -158,13 +158,15 @@ async fn token(State(app): State<App>, Form(form): Form<HashMap<String, String>>
         session: Some(session),
         authenticated_at: Some(now),
         organization: Some(&organization),
+        organization_name: None,
         scope: None,
         roles: &roles,
         permissions: &permissions,
         flags_revision: revision,
         feature_flags: &feature_flags,
+        asked: Asked::default(),
     }
-    .write_flagbearer(&mut claims);
+    .write(Profile::Flagbearer, &mut claims);
     Json(json!({
         "access_token": app.signer.sign(&claims).expect("a signature"),
         "refresh_token": mint(session, generation + 1),

@@ -327,6 +327,13 @@ async fn applications_keys_and_sessions_have_their_commands() {
     let id = application["client_id"].as_str().expect("a client id");
     cli.run(&format!("applications edit {id} --name web2 --audience https://api.example.com")).await.ok();
     assert_eq!(cli.json(&format!("applications show {id}")).await["audience"], "https://api.example.com");
+    let dressed = "--profile kinde --redirect-uris https://a.example.com/cb,http://localhost:3000/cb --claims email \
+                   --allowed-origins https://a.example.com --brand-name Acme --brand-colour #1a7f5a --unset audience";
+    cli.run(&format!("applications edit {id} {dressed}")).await.ok();
+    let shown = cli.json(&format!("applications show {id}")).await;
+    assert_eq!(shown["redirect_uris"], json!(["https://a.example.com/cb", "http://localhost:3000/cb"]));
+    assert_eq!((&shown["profile"], &shown["claims"]), (&json!("kinde"), &json!(["email"])));
+    assert_eq!(shown["branding"], json!({ "name": "Acme", "colour": "#1a7f5a" }));
     assert!(cli.run("applications list -e production").await.ok().contains("web2"));
 
     let said = cli.run(&format!("sessions create --application {id} --user u --organization o")).await.ok();

@@ -22,6 +22,8 @@ mod identity_providers;
 mod isolation;
 mod outbound;
 mod overrides;
+mod passwords;
+mod profiles;
 mod refresh;
 mod retries;
 mod secrets;

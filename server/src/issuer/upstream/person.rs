@@ -4,10 +4,10 @@ use flagbearer::subject::SubjectId;
 use flagbearer::token::ForeignClaims;
 use serde_json::{Map, Value};
 
+use crate::email;
 use crate::store::{Arrival, IdentityProvider};
 
-/// The longest address and name that are taken over, as everywhere in the directory.
-const MAX_EMAIL_BYTES: usize = 320;
+/// The longest name that is taken over, as everywhere in the directory.
 const MAX_NAME_BYTES: usize = 256;
 
 /// Somebody, as verified claims have it.
@@ -35,11 +35,12 @@ impl Person {
             };
             SubjectId::parse(&text).map(Some).map_err(|error| format!("the claim `{name}` is no id: {error}"))
         };
-        let text = |name: &str, max: usize| {
-            let text = find(&claims.all, name)?.as_str()?;
-            let good = !text.is_empty() && text.len() <= max && !text.chars().any(char::is_control);
-            good.then(|| text.to_owned())
+        let text = |name: &Option<String>, standard: &str, good: &dyn Fn(&str) -> bool| {
+            let text = find(&claims.all, name.as_deref().unwrap_or(standard))?.as_str()?;
+            good(text).then(|| text.to_owned())
         };
+        let presentable =
+            |text: &str| !text.is_empty() && text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control);
         let user = id(&names.user)?;
         if let (Some(name), None) = (&names.user, &user) {
             return Err(format!("the claim `{name}`, which says who the user is here, is missing"));
@@ -50,8 +51,8 @@ impl Person {
             subject: claims.subject.clone(),
             user,
             organization: id(&names.organization)?,
-            email: text(names.email.as_deref().unwrap_or("email"), MAX_EMAIL_BYTES).filter(|_| verified),
-            name: text(names.name.as_deref().unwrap_or("name"), MAX_NAME_BYTES),
+            email: text(&names.email, "email", &email::is_acceptable).filter(|_| verified),
+            name: text(&names.name, "name", &presentable),
         })
     }
 

@@ -10,9 +10,9 @@ use flagbearer::error::{Error, ErrorCode};
 use flagbearer::reader::{Fetch, KeySource, Keyring, Poll, Response};
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Expected, ForeignClaims, ForeignToken, KeySet};
-use reqwest::Url;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use crate::outbound::Outbound;
 use crate::store::{IdentityProvider, Store};

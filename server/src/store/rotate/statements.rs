@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Rotation;
+use super::{Client, Rotation, Surface};
 use crate::error::{Error, Result};
 use crate::store::applications::Application;
 use crate::store::engine::Row;
 use crate::store::flags::stored;
-use crate::store::sessions::Session;
-use crate::store::snapshot::{FACTS, Facts, joins, postgres_facts, sqlite_facts};
+use crate::store::sessions::{COLUMNS, Session};
+use crate::store::snapshot::{Facts, joins, postgres_facts, sqlite_facts};
 
 /// `$1` of the statements below.
 pub fn inputs(rotations: &[Rotation]) -> String {
@@ -23,7 +23,8 @@ pub fn inputs(rotations: &[Rotation]) -> String {
 fn input(rotation: &Rotation, number: usize) -> Value {
     json!({
         "n": number, "s": rotation.session, "g": rotation.generation, "c": rotation.client_id,
-        "h": rotation.secret_hash, "e": rotation.environment, "o": rotation.organization, "t": rotation.now,
+        "h": rotation.client.secret_hash(), "e": rotation.environment, "o": rotation.organization, "t": rotation.now,
+        "v": i64::from(rotation.client == Client::Verified), "w": i64::from(rotation.surface == Surface::WorkOs),
     })
 }
 
@@ -34,7 +35,8 @@ macro_rules! moves {
     ($members:literal) => {
         concat!(
             " s.id = i.s AND s.generation = i.g AND s.application = i.c AND s.environment = i.e AND s.revoked_at IS NULL \
-         AND s.expires_at > i.t AND a.client_id = i.c AND a.secret_hash IS NOT DISTINCT FROM i.h \
+         AND s.expires_at > i.t AND a.client_id = i.c AND (i.v = 1 OR a.secret_hash IS NOT DISTINCT FROM i.h) \
+         AND (a.profile = 'workos') = (i.w = 1) \
          AND (i.o IS NULL OR EXISTS (SELECT 1 FROM ",
             $members,
             " k WHERE k.organization = i.o AND k.user_id = s.user_id)) "
@@ -45,7 +47,8 @@ macro_rules! moves {
 macro_rules! sqlite_input {
     () => {
         "(SELECT value ->> '$.n' AS n, value ->> '$.s' AS s, value ->> '$.g' AS g, value ->> '$.c' AS c, \
-         value ->> '$.h' AS h, value ->> '$.e' AS e, value ->> '$.o' AS o, value ->> '$.t' AS t FROM json_each($1))"
+         value ->> '$.h' AS h, value ->> '$.e' AS e, value ->> '$.o' AS o, value ->> '$.t' AS t, value ->> '$.v' AS v, \
+         value ->> '$.w' AS w FROM json_each($1))"
     };
 }
 
@@ -53,7 +56,8 @@ macro_rules! session_columns {
     () => {
         "place.n, place.id, place.environment, place.application, place.user_id, place.session_organization, \
          place.generation, place.rotated_at, place.auth_time, place.expires_at, place.absolute_expires_at, \
-         place.revoked_at, place.organization, place.moved, a.document, a.secret_hash, "
+         place.revoked_at, place.method, place.scope, place.ip_address, place.user_agent, place.created_at, \
+         place.organization, place.moved, a.document, a.secret_hash, "
     };
 }
 
@@ -70,10 +74,11 @@ pub const SQLITE_MOVE: &str = concat!(
 pub const SQLITE_READ: &str = concat!(
     "SELECT ",
     session_columns!(),
-    sqlite_facts!(),
+    sqlite_facts!("a.profile = 'kinde'"),
     " FROM (SELECT i.n, i.c, s.id, s.environment, s.application, s.user_id, s.organization AS session_organization, \
      s.generation, s.rotated_at, s.auth_time, s.expires_at, s.absolute_expires_at, s.revoked_at, \
-     coalesce(i.o, s.organization) AS organization, 0 AS moved FROM ",
+     s.method, s.scope, s.ip_address, s.user_agent, s.created_at, coalesce(i.o, s.organization) AS organization, \
+     0 AS moved FROM ",
     sqlite_input!(),
     " i LEFT JOIN sessions s ON s.id = i.s) place LEFT JOIN applications a ON a.client_id = place.c",
     joins!()
@@ -82,8 +87,8 @@ pub const SQLITE_READ: &str = concat!(
 macro_rules! postgres_input {
     () => {
         "i AS (SELECT n, s COLLATE \"C\" AS s, g, c COLLATE \"C\" AS c, h COLLATE \"C\" AS h, e COLLATE \"C\" AS e, \
-         o COLLATE \"C\" AS o, t FROM json_to_recordset(CAST($1 AS JSON)) \
-         AS x(n BIGINT, s TEXT, g BIGINT, c TEXT, h TEXT, e TEXT, o TEXT, t BIGINT))"
+         o COLLATE \"C\" AS o, t, v, w FROM json_to_recordset(CAST($1 AS JSON)) \
+         AS x(n BIGINT, s TEXT, g BIGINT, c TEXT, h TEXT, e TEXT, o TEXT, t BIGINT, v BIGINT, w BIGINT))"
     };
 }
 
@@ -92,10 +97,10 @@ macro_rules! postgres_read {
         concat!(
             "SELECT ",
             session_columns!(),
-            postgres_facts!(),
+            postgres_facts!("a.profile = 'kinde'"),
             " FROM (SELECT i.n, i.c, s.id, s.environment, s.application, s.user_id, s.organization AS session_organization, \
              s.generation, s.rotated_at, s.auth_time, s.expires_at, s.absolute_expires_at, s.revoked_at, \
-             coalesce(i.o, s.organization) AS organization, ",
+             s.method, s.scope, s.ip_address, s.user_agent, s.created_at, coalesce(i.o, s.organization) AS organization, ",
             $moved,
             " AS moved FROM i LEFT JOIN sessions s ON s.id = i.s ",
             $with,
@@ -165,30 +170,21 @@ pub fn ordered(rows: &[Row], count: usize, moved: &HashSet<String>) -> Result<Ve
 }
 
 fn raw(row: &Row, moved: &HashSet<String>) -> Result<Raw> {
-    const FIRST: usize = 16;
-    const { assert!(FACTS == 7) };
-    let application = match row.maybe_text(14)? {
-        Some(document) => Some((Arc::new(Application::from_stored(stored(&document)?)?), row.maybe_text(15)?)),
+    // The request's number, the session, and then these.
+    const ORGANIZATION: usize = 1 + COLUMNS;
+    const MOVED: usize = ORGANIZATION + 1;
+    const APPLICATION: usize = MOVED + 1;
+    const FACTS: usize = APPLICATION + 2;
+    let application = match row.maybe_text(APPLICATION)? {
+        Some(document) => Some((Arc::new(Application::from_stored(stored(&document)?)?), row.maybe_text(APPLICATION + 1)?)),
         None => None,
     };
     let Some(id) = row.maybe_text(1)? else {
         return Ok(Raw { application, session: None, moved: false, facts: None });
     };
-    let moved = row.boolean(13)? || moved.contains(&id);
-    let session = Session {
-        id,
-        environment: row.text(2)?,
-        application: row.text(3)?,
-        user: row.text(4)?,
-        organization: row.maybe_text(5)?,
-        generation: row.integer(6)?,
-        rotated_at: row.maybe_time(7)?,
-        auth_time: row.time(8)?,
-        expires_at: row.time(9)?,
-        absolute_expires_at: row.time(10)?,
-        revoked_at: row.maybe_time(11)?,
-    };
-    let organization = row.maybe_text(12)?;
-    let facts = Facts::read(row, FIRST, Some(session.environment.clone()), Some(session.user.clone()), organization)?;
+    let moved = row.boolean(MOVED)? || moved.contains(&id);
+    let session = Session::read(row, 1)?;
+    let organization = row.maybe_text(ORGANIZATION)?;
+    let facts = Facts::read(row, FACTS, Some(session.environment.clone()), Some(session.user.clone()), organization)?;
     Ok(Raw { application, session: Some(session), moved, facts })
 }
