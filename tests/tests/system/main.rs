@@ -12,6 +12,7 @@ mod directory;
 mod durability;
 mod environments;
 mod evaluate;
+mod exchange;
 mod explain;
 mod first_path;
 mod flags;
