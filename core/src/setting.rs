@@ -98,6 +98,14 @@ impl Setting {
         self.value.iter().chain(self.rules.iter().flat_map(|rule| rule.serve.values()))
     }
 
+    /// The setting with another value of the environment's own, or none (`OVERRIDE_NOT_ALLOWED`).
+    pub fn with_value(&self, flag: &Flag, value: Option<FlagValue>) -> Result<Self> {
+        if value.is_some() {
+            environment_allowed(flag)?;
+        }
+        Ok(Self { value, ..self.clone() })
+    }
+
     /// The setting with one more member in its one rule. Without a rule, a boolean flag gets the rule that serves `true`;
     /// other types have no value to serve yet (`VALUE_INVALID`). Nothing changes where everybody is targeted already.
     /// `SETTING_HAS_RULES` where there is more than None / Some / All can say.

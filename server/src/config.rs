@@ -49,4 +49,8 @@ pub struct Config {
     /// by commas. Otherwise identity providers and all else that it fetches have public addresses and speak https.
     #[arg(long, env = "FLAGBEARER_OUTBOUND_ALLOW", value_delimiter = ',', value_name = "HOST|RANGE")]
     pub outbound_allow: Vec<Allowed>,
+
+    /// After how many days the signing keys are followed by new ones, which no token notices; 0: never by themselves.
+    #[arg(long, env = "FLAGBEARER_ROTATE_KEYS_EVERY", default_value_t = 90, value_name = "DAYS")]
+    pub rotate_keys_every: u32,
 }

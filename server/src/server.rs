@@ -19,7 +19,7 @@ use crate::outbound::Outbound;
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
 use crate::store::{ApiKey, Author, Role, Store};
 
-/// How often ended sessions are cleared away.
+/// How often ended sessions are cleared away, and the age of the signing keys is looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How often the clock is compared with the database's.
@@ -39,6 +39,8 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     pub public_url: String,
+    /// After how many days signing keys are rotated; 0: never.
+    rotate_keys_every: u32,
     /// The first administrator's key, where this start founded the installation: to be shown once.
     pub first_key: Option<Secret>,
 }
@@ -91,7 +93,8 @@ impl Server {
         let issuer = Issuer::new(store.clone(), key.clone(), outbound, installation.epoch, &public_url, &standard.name);
         let issuer = Arc::new(issuer);
         let control = Control::new(store.clone(), key, issuer.clone());
-        Ok(Self { listener, app: App::new(store, control, issuer), address, public_url, first_key })
+        let app = App::new(store, control, issuer);
+        Ok(Self { listener, app, address, public_url, rotate_keys_every: config.rotate_keys_every, first_key })
     }
 
     /// Answers until `stop`; then finishes what it has begun, as far as the clients let it, and closes the database.
@@ -107,6 +110,9 @@ impl Server {
         };
         let store = self.app.store.clone();
         tokio::spawn(sweep(Arc::downgrade(&store)));
+        if self.rotate_keys_every > 0 {
+            tokio::spawn(rotate_keys(Arc::downgrade(&self.app.issuer), self.rotate_keys_every));
+        }
         // Answers are small and complete: waiting to fill a packet only delays them.
         let listener = self.listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
@@ -130,6 +136,19 @@ async fn sweep(store: Weak<Store>) {
             Ok(0) => {}
             Ok(sessions) => tracing::info!(sessions, "sessions that ended a week ago are removed"),
             Err(error) => tracing::warn!(%error, "ended sessions could not be removed; the next try is in an hour"),
+        }
+        drop(held);
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+/// Lets new signing keys follow on those that have signed for long enough.
+async fn rotate_keys(issuer: Weak<Issuer>, days: u32) {
+    while let Some(held) = issuer.upgrade() {
+        match held.rotate_due_keys(days).await {
+            Ok(0) => {}
+            Ok(keys) => tracing::info!(keys, "new signing keys are published; they sign in a quarter of an hour"),
+            Err(error) => tracing::warn!(%error, "signing keys could not be rotated; the next try is in an hour"),
         }
         drop(held);
         tokio::time::sleep(SWEEP_INTERVAL).await;
@@ -226,11 +245,5 @@ async fn put_admin_key(store: &Store, secret: &Secret) -> Result<()> {
 }
 
 fn system(comment: &str) -> Author {
-    Author {
-        actor_type: "system",
-        id: "system".to_owned(),
-        name: "the server's start".to_owned(),
-        request_id: String::new(),
-        comment: Some(comment.to_owned()),
-    }
+    Author::system("the server's start", comment)
 }

@@ -13,7 +13,7 @@ pub use api::{Answer, Api};
 pub use database::{Database, Engine};
 pub use issuer::Issuer;
 pub use process::{Process, binary, free_port};
-pub use server::{ADMIN_KEY, BEGINNING, TestServer};
+pub use server::{ADMIN_KEY, BEGINNING, TestServer, config};
 pub use signed_in::SignedIn;
 pub use upstream::{Asked, METADATA, Reply, Upstream};
 

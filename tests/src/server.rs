@@ -21,6 +21,7 @@ pub const BEGINNING: Timestamp = Timestamp::from_seconds(1_800_000_000);
 /// A running server; it stops when dropped.
 #[derive(Debug)]
 pub struct TestServer {
+    /// Where it listens.
     pub url: String,
     pub clock: Arc<ManualClock>,
     pub database: Arc<Database>,
@@ -37,22 +38,29 @@ impl TestServer {
 
     /// A server on a new database, with other options.
     pub async fn start_with(engine: Engine, adapt: impl FnOnce(&mut Config)) -> Self {
-        let clock = Arc::new(ManualClock::at(BEGINNING));
-        Self::on_with(Arc::new(Database::create(engine).await), clock, adapt).await
+        let (database, clock) = (Database::create(engine).await, Arc::new(ManualClock::at(BEGINNING)));
+        let mut config = config(&database);
+        adapt(&mut config);
+        Self::with(&config, Arc::new(database), clock).await
     }
 
     /// A server on a database that there is: another replica, or the same again.
     pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
-        Self::on_with(database, clock, |_| {}).await
+        let config = config(&database);
+        Self::with(&config, database, clock).await
     }
 
-    /// The same, with other options.
-    pub async fn on_with(database: Arc<Database>, clock: Arc<ManualClock>, adapt: impl FnOnce(&mut Config)) -> Self {
+    /// Another replica of this server: one more for the same issuers.
+    pub async fn replica(&self) -> Self {
+        let config = Config { public_url: Some(self.url.clone()), ..config(&self.database) };
+        Self::with(&config, self.database.clone(), self.clock.clone()).await
+    }
+
+    /// A server with a configuration of the test's own.
+    pub async fn with(config: &Config, database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
         crate::logs::keep();
-        let mut config = config(&database);
-        adapt(&mut config);
-        let server = Server::open_with_clock(&config, clock.clone()).await.expect("the server opens");
-        let url = server.public_url.clone();
+        let server = Server::open_with_clock(config, clock.clone()).await.expect("the server opens");
+        let url = format!("http://{}", server.address);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             let stopped = async {
@@ -93,5 +101,6 @@ pub fn config(database: &Database) -> Config {
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
         outbound_allow: Vec::new(),
+        rotate_keys_every: 90,
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::compact::Compact;
-use super::payload::Payload;
+use super::payload::{Audience, Payload};
 use super::verifier::Signed;
 use super::{KeySet, Profile};
 use crate::error::{Error, ErrorCode, Result};
@@ -18,16 +18,23 @@ pub struct Presented<'t> {
     claims: Result<Issued>,
 }
 
-/// What a token of ours says.
+/// What an access token of ours says, in whatever profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Issued {
+    /// `iss`.
+    pub issuer: String,
     /// `sub`: the user, or the application itself in a machine's token.
     pub subject: String,
+    /// `aud`; empty where it is for nobody in particular.
+    pub audience: Vec<String>,
+    /// `client_id`, or `azp` in profile `kinde`.
     pub client_id: String,
     pub token_id: String,
     /// `sid`; none in a machine's token.
     pub session: Option<String>,
     pub organization: Option<String>,
+    /// What was granted: the words of `scope`, or `scp` in profile `kinde`.
+    pub scope: Vec<String>,
     /// The instant of evaluation.
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
@@ -36,8 +43,15 @@ pub struct Issued {
     pub flags: FlagSet,
 }
 
+impl Issued {
+    /// Whether it is an application's own token (client credentials), and no user's.
+    pub fn is_machine(&self) -> bool {
+        self.session.is_none() && self.subject == self.client_id
+    }
+}
+
 impl<'t> Presented<'t> {
-    /// Takes a token of profile `flagbearer` apart.
+    /// Takes an access token of any profile apart. An ID token is none: it has no `flags_rev`.
     ///
     /// Errors: `TokenMalformed`, `AlgorithmUnsupported`. What else is wrong with it is told by [`Presented::verify`].
     pub fn parse(token: &'t str) -> Result<Self> {
@@ -46,7 +60,9 @@ impl<'t> Presented<'t> {
         let algorithm = header.algorithm.ok_or_else(|| {
             Error::new(ErrorCode::AlgorithmUnsupported, "the token's `alg` is not one that tokens are issued with")
         })?;
-        let claims = match Profile::Flagbearer.accepts_type(header.token_type.as_deref()) {
+        let of_profile =
+            |profile: &Profile| profile.accepts(algorithm) && profile.accepts_type(header.token_type.as_deref());
+        let claims = match Profile::ALL.iter().any(of_profile) {
             true => issued(claims, &payload),
             false => Err(Error::new(ErrorCode::TypeInvalid, "the token's `typ` is not that of an access token")),
         };
@@ -76,11 +92,15 @@ fn issued(claims: Payload<'_>, payload: &str) -> Result<Issued> {
     let text = |member: &Option<std::borrow::Cow<'_, str>>, name: &str| {
         member.as_deref().filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(|| missing(name))
     };
+    let unread = Unread::of(payload);
     Ok(Issued {
+        issuer: text(&claims.issuer, "iss")?,
         subject: text(&claims.subject, "sub")?,
-        client_id: text(&claims.client_id, "client_id")?,
+        audience: claims.audience.as_ref().map(Audience::entries).unwrap_or_default(),
+        client_id: text(&claims.authorized_party, "azp").or_else(|_| text(&claims.client_id, "client_id"))?,
         token_id: text(&claims.token_id, "jti")?,
-        session: session(payload),
+        session: unread.session,
+        scope: unread.scope,
         organization: claims.organization.as_deref().map(str::to_owned),
         issued_at: time(claims.issued_at, "iat")?,
         expires_at: time(claims.expires_at, "exp")?,
@@ -89,8 +109,21 @@ fn issued(claims: Payload<'_>, payload: &str) -> Result<Issued> {
     })
 }
 
-/// `sid`, which no reader looks at: it is read here alone.
-fn session(payload: &str) -> Option<String> {
-    let claims: Value = serde_json::from_str(payload).ok()?;
-    claims.get("sid")?.as_str().map(str::to_owned)
+/// Claims that no reader of flags looks at: they are read here alone.
+#[derive(Default)]
+struct Unread {
+    session: Option<String>,
+    scope: Vec<String>,
+}
+
+impl Unread {
+    fn of(payload: &str) -> Self {
+        let claims: Value = serde_json::from_str(payload).unwrap_or_default();
+        let scope = match (&claims["scope"], &claims["scp"]) {
+            (Value::String(words), _) => words.split_ascii_whitespace().map(str::to_owned).collect(),
+            (_, Value::Array(words)) => words.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        Self { session: claims["sid"].as_str().map(str::to_owned), scope }
+    }
 }

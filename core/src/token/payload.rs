@@ -143,6 +143,10 @@ impl Audience<'_> {
     pub fn contains(&self, audience: &str) -> bool {
         self.0.iter().any(|entry| entry == audience)
     }
+
+    pub fn entries(&self) -> Vec<String> {
+        self.0.iter().map(|entry| entry.clone().into_owned()).collect()
+    }
 }
 
 impl<'de> Deserialize<'de> for Audience<'de> {

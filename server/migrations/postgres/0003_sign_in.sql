@@ -107,3 +107,10 @@ CREATE INDEX sessions_browser ON sessions (browser);
 -- A key is published before it signs, and stays published until the last token it signed has expired.
 ALTER TABLE signing_keys ADD COLUMN signs_from BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE signing_keys ADD COLUMN published_until BIGINT;              -- NULL: as long as it is not retired
+ALTER TABLE signing_keys ADD COLUMN withdrawn BIGINT NOT NULL DEFAULT 0;    -- 1: no token of its is good any more
+UPDATE signing_keys SET signs_from = created_at;
+ALTER TABLE environments ADD COLUMN keys_revision BIGINT NOT NULL DEFAULT 0; -- the last change to its signing keys
+
+-- Signing keys are logged, but no token says anything else because of them.
+DROP INDEX edits_environment;
+CREATE INDEX edits_environment ON edits (environment, revision) WHERE entity NOT IN ('api_key', 'signing_key');

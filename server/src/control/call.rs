@@ -7,12 +7,48 @@ use flagbearer::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::{ApiKey, Author, Environment, Role};
+use crate::store::{ApiKey, Application, Author, Environment, Role};
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// `api_key`, or `application` for one that shows a machine token.
+    pub kind: &'static str,
+    pub id: String,
+    pub name: String,
+    pub role: Role,
+    /// The one environment that it is for; any where none is named.
+    pub environment: Option<String>,
+}
+
+impl Actor {
+    /// An application with a machine token. An administrator has given it the permission to do this; beyond that it may
+    /// do no more than an editor. `environment` is none where the permission is for what all environments share.
+    pub fn application(application: &Application, environment: Option<&str>) -> Self {
+        Self {
+            kind: "application",
+            id: application.client_id.clone(),
+            name: application.name.clone(),
+            role: Role::Editor,
+            environment: environment.map(str::to_owned),
+        }
+    }
+
+    fn noun(&self) -> &'static str {
+        if self.kind == "application" { "an application" } else { "a key" }
+    }
+}
+
+impl From<ApiKey> for Actor {
+    fn from(key: ApiKey) -> Self {
+        Self { kind: "api_key", id: key.id, name: key.name, role: key.role, environment: key.environment }
+    }
+}
 
 /// What a caller asks for.
 #[derive(Debug, Clone)]
 pub struct Call {
-    pub actor: ApiKey,
+    pub actor: Actor,
     pub request_id: String,
     pub comment: Option<String>,
     /// The revision that the caller believes to be the last (`If-Match`).
@@ -44,7 +80,7 @@ pub struct Once {
 impl Call {
     pub fn author(&self) -> Author {
         Author {
-            actor_type: "api_key",
+            actor_type: self.actor.kind,
             id: self.actor.id.clone(),
             name: self.actor.name.clone(),
             request_id: self.request_id.clone(),
@@ -117,14 +153,14 @@ impl Call {
         if roles.contains(&self.actor.role) {
             return Ok(());
         }
-        Err(Error::forbidden(format!("a key with the role `{}` may not {to}", self.actor.role.as_str())))
+        Err(Error::forbidden(format!("{} with the role `{}` may not {to}", self.actor.noun(), self.actor.role.as_str())))
     }
 
     /// May read what concerns this environment.
     pub fn may_read(&self, environment: &str) -> Result<()> {
         match &self.actor.environment {
             Some(bound) if bound != environment => {
-                Err(Error::forbidden(format!("this key is bound to the environment `{bound}`")))
+                Err(Error::forbidden(format!("this is {} that is bound to the environment `{bound}`", self.actor.noun())))
             }
             _ => Ok(()),
         }
@@ -168,7 +204,9 @@ impl Call {
     fn unbound(&self, to: &str) -> Result<()> {
         match &self.actor.environment {
             None => Ok(()),
-            Some(bound) => Err(Error::forbidden(format!("a key bound to the environment `{bound}` may not {to}"))),
+            Some(bound) => {
+                Err(Error::forbidden(format!("{} bound to the environment `{bound}` may not {to}", self.actor.noun())))
+            }
         }
     }
 }

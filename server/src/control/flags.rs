@@ -1,6 +1,6 @@
 //! Flags.
 
-use flagbearer::flag::{Flag, FlagKey};
+use flagbearer::flag::{Flag, FlagKey, FlagType};
 use serde_json::Value;
 
 use super::effects;
@@ -61,6 +61,11 @@ impl Control {
         call.only(&[])?;
         let stored = self.store.read().await?.flag(key).await?;
         Ok(Answer::done(answer(&stored)?).at(stored.revision))
+    }
+
+    /// The type that the values of a flag have.
+    pub async fn flag_type(&self, key: &str) -> Result<FlagType> {
+        Ok(self.store.read().await?.flag(key).await?.flag.flag_type)
     }
 
     pub async fn patch_flag(&self, call: &Call, key: &str) -> Result<Answer> {

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod boolean_flags;
 mod call;
 mod changes;
 mod directory;
@@ -12,15 +13,19 @@ mod explain;
 mod flags;
 mod identity_providers;
 mod overrides;
+mod roster;
 mod segments;
 mod sessions;
 mod settings;
+mod signing_keys;
 
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
-pub use call::{Answer, Call, IfMatch, Once, Success};
+pub use boolean_flags::BooleanFlag;
+pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
 pub use overrides::Whose;
+pub use roster::{Group, Roster, Unlisted};
 
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
@@ -50,7 +55,7 @@ impl Control {
     pub async fn authenticate(&self, key: &Secret) -> Result<ApiKey> {
         let found = self.store.read().await?.api_key_by_hash(&key.hash()).await?;
         found.ok_or_else(|| {
-            Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", "this API key is not known; it may have been deleted")
+            Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, "this API key is not known; it may have been deleted")
         })
     }
 

@@ -1,5 +1,6 @@
 //! Overrides.
 
+use flagbearer::flag::{FlagKey, FlagValue};
 use flagbearer::setting::Override;
 use flagbearer::subject::{SubjectId, SubjectKind};
 use serde_json::{Value, json};
@@ -114,6 +115,39 @@ impl Control {
         let outcome = effects::of_dropped(&mut write, &stored, environment, level).await?;
         let dropped = write.drop_overrides(&stored.flag, environment, level).await?;
         let answer = Answer::done(outcome.answer(write.revision, json!({ "removed": dropped.len() }))?);
+        self.finish(write, call, answer).await
+    }
+}
+
+impl Control {
+    /// The flags that an organization has an override of in an environment, with its value, in order of key.
+    pub async fn organization_overrides(
+        &self,
+        call: &Call,
+        organization: &str,
+        environment: &str,
+    ) -> Result<Vec<(FlagKey, FlagValue)>> {
+        call.may_read(environment)?;
+        SubjectId::parse(organization)?;
+        let mut connection = self.store.read().await?;
+        connection.environment(environment).await?;
+        let found = connection.overrides_at(Level::Organization { organization, environment }).await?;
+        Ok(found.into_iter().map(|(flag, stored)| (flag.flag.key, stored.document.value)).collect())
+    }
+
+    /// Removes all overrides of an organization in an environment, in one change.
+    pub async fn delete_organization_overrides(&self, call: &Call, organization: &str, environment: &str) -> Result<Answer> {
+        call.only(&[])?;
+        SubjectId::parse(organization)?;
+        let level = Level::Organization { organization, environment };
+        let mut write = self.store.write().await?;
+        may_override(&mut write, call, level).await?;
+        let mut outcome = effects::Outcome::default();
+        for (flag, before) in write.overrides_at(level).await? {
+            outcome.merge(effects::of_override(&mut write, &flag, level, Some(&before.document), None).await?);
+            write.delete_override(&flag.flag, &before).await?;
+        }
+        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
         self.finish(write, call, answer).await
     }
 }

@@ -1,13 +1,15 @@
 //! Settings: what one environment holds for one flag, and the short form None / Some / All.
 
+use flagbearer::document::Node;
 use flagbearer::error::Error as CoreError;
 use flagbearer::error::ErrorCode;
+use flagbearer::flag::{FlagKey, FlagValue};
 use flagbearer::setting::{Setting, Targeting};
 use flagbearer::subject::{SubjectId, SubjectKind};
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Control, effects};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::{StoredFlag, StoredSetting, to_value};
 
 fn answer(stored: &StoredFlag, setting: &StoredSetting) -> Result<Value> {
@@ -45,6 +47,12 @@ impl Control {
         self.change_setting(call, key, environment, |stored, _| Ok(Setting::parse(&call.body, &stored.flag)?)).await
     }
 
+    /// Switches a flag on or off; what it serves while on stays as it is.
+    pub async fn enable_flag(&self, call: &Call, key: &str, environment: &str, enabled: bool) -> Result<Answer> {
+        call.no_body()?;
+        self.change_setting(call, key, environment, |_, before| Ok(Setting { enabled, ..before.clone() })).await
+    }
+
     /// Makes None / Some / All the one rule.
     pub async fn put_targeting(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
         self.change_setting(call, key, environment, |stored, before| {
@@ -53,6 +61,55 @@ impl Control {
         })
         .await
         .map_err(said_of_targeting)
+    }
+
+    /// Sets the environment's own value (the body's `value`) and leaves everything else of the setting as it is.
+    pub async fn put_value(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
+        self.change_setting(call, key, environment, |stored, before| {
+            let mut members = Node::root(&call.body).members()?;
+            let value = members.required("value")?;
+            members.finish()?;
+            Ok(before.with_value(&stored.flag, Some(FlagValue::parse(&value, stored.flag.flag_type)?))?)
+        })
+        .await
+    }
+
+    /// Takes the environment's own value away.
+    pub async fn delete_value(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
+        self.change_setting(call, key, environment, |stored, before| match before.value {
+            Some(_) => Ok(before.with_value(&stored.flag, None)?),
+            None => Err(no_value(key, environment)),
+        })
+        .await
+    }
+
+    /// Takes every flag's own value in an environment away, in one change.
+    pub async fn delete_values(&self, call: &Call, environment: &str) -> Result<Answer> {
+        call.only(&[])?;
+        let mut write = self.store.write().await?;
+        call.may_change(&write.environment(environment).await?)?;
+        let segments = write.all_segments().await?;
+        let mut outcome = effects::Outcome::default();
+        for (stored, found) in write.settings(environment, "", i64::MAX).await? {
+            if found.setting.value.is_none() {
+                continue;
+            }
+            let after = found.setting.with_value(&stored.flag, None)?;
+            outcome.merge(effects::of_setting(&mut write, &stored, environment, &found.setting, &after, &segments).await?);
+            write.put_setting(&stored.flag, environment, &found.setting, &after).await?;
+        }
+        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
+        self.finish(write, call, answer).await
+    }
+
+    /// The flags that have a value of their own in an environment, with it, in order of key.
+    pub async fn values(&self, call: &Call, environment: &str) -> Result<Vec<(FlagKey, FlagValue)>> {
+        call.may_read(environment)?;
+        let mut connection = self.store.read().await?;
+        connection.environment(environment).await?;
+        let settings = connection.settings(environment, "", i64::MAX).await?;
+        let valued = |(stored, found): (StoredFlag, StoredSetting)| Some((stored.flag.key, found.setting.value?));
+        Ok(settings.into_iter().filter_map(valued).collect())
     }
 
     /// Adds one user or organization to the one rule.
@@ -110,6 +167,11 @@ impl Control {
         let answer = Answer::done(outcome.answer(revision, body)?).at(revision);
         self.finish(write, call, answer).await
     }
+}
+
+fn no_value(key: &str, environment: &str) -> Error {
+    let detail = format!("`{key}` has no value of its own in the environment `{environment}`");
+    Error::new(Kind::NotFound, "OVERRIDE_NOT_FOUND", detail)
 }
 
 /// More rules than the short form can say are a conflict with what is there, not a mistake in what was sent.

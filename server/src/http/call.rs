@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,7 +14,7 @@ use axum::{Extension, Json};
 use serde_json::Value;
 
 use super::{App, request_id};
-use crate::control::{Answer, Call, IfMatch, Success};
+use crate::control::{Actor, Answer, Call, IfMatch, Success};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -46,37 +47,25 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 }
 
 async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
-    let (parts, body) = request.into_parts();
-    let key = bearer(&parts.headers)?;
-    let actor = app.control.authenticate(&key).await?;
-    let query = query(parts.uri.query())?;
-    let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
-    let body = document(&parts.headers, &bytes)?;
-    let once = match parts.headers.get("idempotency-key") {
+    let actor = app.control.authenticate(&bearer(request.headers())?).await?;
+    let (mut call, parts, bytes) = read(actor.into(), request).await?;
+    call.once = match parts.headers.get("idempotency-key") {
         Some(value) if parts.method == Method::POST => {
             let text = value.to_str().ok().filter(|text| (1..=255).contains(&text.len())).ok_or_else(|| {
                 Error::malformed("HEADER_INVALID", "`Idempotency-Key` has 1 to 255 visible ASCII characters")
             })?;
-            let scope = format!("{}\n{}\n{}\n{text}", actor.id, parts.method, parts.uri);
+            let scope = format!(
+                "{}
+{}
+{}
+{text}",
+                call.actor.id, parts.method, parts.uri
+            );
             Some(app.control.once(&scope, &bytes))
         }
         _ => None,
     };
-    let mut query = query;
-    let confirm = query.remove("confirm").map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
-    let call = Call {
-        actor,
-        request_id: request_id::current(),
-        comment: comment(&parts.headers)?,
-        if_match: if_match(&parts.headers)?,
-        once: once.clone(),
-        confirm,
-        query,
-        body,
-    };
-    if parts.method == Method::DELETE {
-        call.no_body()?;
-    }
+    let once = call.once.clone();
     let mut request = Request::from_parts(parts, axum::body::Body::empty());
     request.extensions_mut().insert(call);
     let Some(once) = once else { return Ok(next.run(request).await) };
@@ -95,10 +84,33 @@ async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
     Ok(response)
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Secret> {
+/// Takes a request apart into what its caller asks for; a retry is not looked for.
+pub async fn read(actor: Actor, request: Request) -> Result<(Call, Parts, Bytes)> {
+    let (parts, body) = request.into_parts();
+    let mut query = query(parts.uri.query())?;
+    let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
+    let confirm = query.remove("confirm").map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    let call = Call {
+        actor,
+        request_id: request_id::current(),
+        comment: comment(&parts.headers)?,
+        if_match: if_match(&parts.headers)?,
+        once: None,
+        confirm,
+        query,
+        body: document(&parts.headers, &bytes)?,
+    };
+    if parts.method == Method::DELETE {
+        call.no_body()?;
+    }
+    Ok((call, parts, bytes))
+}
+
+/// The key or token of an `Authorization: Bearer` header.
+pub fn bearer(headers: &HeaderMap) -> Result<Secret> {
     let refused = || {
         let detail = "send an API key as `Authorization: Bearer …`";
-        Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", detail)
+        Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, detail)
     };
     let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
     let (scheme, key) = text.split_once(' ').ok_or_else(refused)?;

@@ -10,22 +10,38 @@ use super::request_id;
 use crate::error::{Error, Kind};
 use crate::issuer::{ExchangeRefused, Refused};
 
+fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Malformed => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Stale => StatusCode::PRECONDITION_FAILED,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::MediaTypeUnknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Kind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Internal | Kind::Configuration => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// What goes with a refusal of this kind, whatever its body.
+fn headers_of(kind: Kind, response: &mut Response) {
+    let headers = response.headers_mut();
+    if kind == Kind::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if kind == Kind::Unavailable {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = match self.kind {
-            Kind::Malformed => StatusCode::BAD_REQUEST,
-            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Kind::Forbidden => StatusCode::FORBIDDEN,
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
-            Kind::Conflict => StatusCode::CONFLICT,
-            Kind::Stale => StatusCode::PRECONDITION_FAILED,
-            Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::MediaTypeUnknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Kind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Internal | Kind::Configuration => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let told = self.clone();
+        let status = status(self.kind);
         let errors: Vec<Value> = self
             .errors
             .iter()
@@ -44,16 +60,52 @@ impl IntoResponse for Error {
             members.insert("listing".to_owned(), Value::Array(self.listing));
         }
         let mut response = (status, Json(problem)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.kind == Kind::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if self.kind == Kind::Unavailable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers_of(self.kind, &mut response);
+        // For the surfaces whose clients read another shape: see [`declined`].
+        response.extensions_mut().insert(told);
         response
     }
+}
+
+/// A refusal as the clients of Kinde's APIs read it.
+pub struct Fault(Error);
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<flagbearer::error::Error> for Fault {
+    fn from(error: flagbearer::error::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let body = json!({ "errors": [{ "code": error.code, "message": error.detail }] });
+        let mut response = (status(error.kind), Json(body)).into_response();
+        headers_of(error.kind, &mut response);
+        response
+    }
+}
+
+/// A refusal as WorkOS's SDKs read it. They take a body of another media type for `null`, and fail over that.
+pub fn declined(mut response: Response) -> Response {
+    let Some(error) = response.extensions_mut().remove::<Error>() else { return response };
+    let mut body = json!({ "message": error.detail, "code": error.code });
+    // With this member a 400 becomes a `BadRequestException`; anywhere else it would hide the message.
+    if response.status() == StatusCode::BAD_REQUEST {
+        body["errors"] =
+            error.errors.iter().map(|error| json!({ "code": error.code.as_str(), "message": error.message })).collect();
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response::from_parts(parts, body.to_string().into())
 }
 
 /// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.
@@ -66,6 +118,16 @@ pub struct Denied {
 impl Denied {
     pub fn request(description: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, error: "invalid_request", description: description.into() }
+    }
+
+    /// A client that is not known, or not served here.
+    pub fn client(description: impl Into<String>) -> Self {
+        Self { error: "invalid_client", ..Self::request(description) }
+    }
+
+    /// A client that does not show who it is.
+    pub fn secret(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, ..Self::client(description) }
     }
 
     pub fn grant_type(description: impl Into<String>) -> Self {

@@ -25,7 +25,11 @@ use crate::store::{Client, Surface};
 const GRANTS: [&str; 2] = ["refresh_token", Exchange::GRANT];
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
-const REMEMBERED: i64 = 300;
+pub const REMEMBERED: i64 = 300;
+
+/// How long caches on the way may keep the public keys, in seconds. It adds to what readers keep them for, and both have to
+/// pass before a new key signs; and after an emergency it is what withdrawn keys live on for.
+const JWKS_FRESH: u32 = 60;
 
 pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
     match answer(&app, place, request).await {
@@ -43,7 +47,8 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
     match form.get("grant_type").map(String::as_str) {
         Some("refresh_token") => {}
         Some(Exchange::GRANT) => {
-            let once = once(app, &parts.headers, &client_id, client_secret.as_ref(), parts.uri.path(), &bytes)?;
+            let secret_hash = client_secret.as_ref().map(Secret::hash);
+            let once = once(app, &parts.headers, &client_id, secret_hash.as_deref(), parts.uri.path(), &bytes)?;
             return exchange(app, &environment, &client_id, client_secret.as_ref(), &form, once).await;
         }
         Some(_) => {
@@ -61,7 +66,7 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
         refresh_token,
         organization: form.get("organization_id").map(String::as_str),
     };
-    let once = once(app, &parts.headers, &client_id, client_secret.as_ref(), parts.uri.path(), &bytes)?;
+    let once = once(app, &parts.headers, &client_id, grant.client.secret_hash(), parts.uri.path(), &bytes)?;
     let Some(once) = once else {
         let tokens = app.issuer.refresh(&grant, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
         return Ok(Json(tokens.answer()).into_response());
@@ -134,18 +139,18 @@ async fn exchange(
 }
 
 /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
-fn once(
+pub fn once(
     app: &App,
     headers: &HeaderMap,
     client_id: &str,
-    client_secret: Option<&Secret>,
+    secret_hash: Option<&str>,
     path: &str,
     body: &[u8],
 ) -> Result<Option<Once>, Denied> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
-    let secret = client_secret.map(Secret::hash).unwrap_or_default();
+    let secret = secret_hash.unwrap_or_default();
     let scope = format!("{client_id}\n{secret}\n{path}\n{key}");
     Ok(Some(app.control.once(&scope, body)))
 }
@@ -196,7 +201,7 @@ fn client(headers: &HeaderMap, form: &HashMap<String, String>) -> Result<(String
 }
 
 /// Public documents may be read by any page.
-fn public(mut response: Response, seconds: u32) -> Response {
+pub fn public(mut response: Response, seconds: u32) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}")) {
@@ -207,7 +212,7 @@ fn public(mut response: Response, seconds: u32) -> Response {
 
 pub async fn jwks(State(app): State<App>, Place(environment): Place) -> Result<Response> {
     let jwks = app.issuer.keys.jwks(&environment).await?;
-    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), JWKS_FRESH))
 }
 
 /// Says what works, and nothing else.

@@ -5,6 +5,7 @@ mod keys;
 mod places;
 mod refresh;
 mod refresh_token;
+mod rotation;
 mod start;
 mod tokens;
 mod upstream;
@@ -12,9 +13,10 @@ mod upstream;
 use std::sync::Arc;
 
 pub use exchange::{Exchange, ExchangeRefused};
-pub use keys::{Keys, create as create_keys};
+pub use keys::Keys;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
+pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
 pub use start::NewSession;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
 pub use upstream::{Begun, Choice, Returned, UpstreamRefused};
@@ -69,12 +71,11 @@ impl Issuer {
         self.places.url(environment)
     }
 
-    /// Makes sure that an environment's keys and place are known, which issuing needs at hand.
+    /// Makes sure that an environment's place is known, which issuing needs at hand.
     ///
     /// Errors: `NOT_FOUND`.
     pub async fn hold(&self, environment: &str) -> Result<()> {
-        self.places.hold(environment).await?;
-        self.keys.hold(environment).await
+        self.places.hold(environment).await
     }
 
     /// The client of an environment that a request shows itself to be.

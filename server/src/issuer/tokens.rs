@@ -105,7 +105,7 @@ pub struct MachineMinting<'a> {
 }
 
 impl Issuer {
-    /// Evaluates and signs.
+    /// Evaluates and signs, with the rules and the keys of the snapshot.
     ///
     /// The environment has to be held already ([`Issuer::hold`]): this runs inside transactions, and must not wait.
     pub fn issue(&self, minting: &Minting<'_>) -> Result<Tokens> {
@@ -135,7 +135,7 @@ impl Issuer {
             feature_flags: &feature_flags,
             asked: attributes.asked(application, facts),
         };
-        let access_token = self.sign(application, &token)?;
+        let access_token = self.sign(application, &token, snapshot)?;
         Ok(Tokens {
             profile: application.profile,
             access_token,
@@ -184,7 +184,7 @@ impl Issuer {
         };
         Ok(Tokens {
             profile: application.profile,
-            access_token: self.sign(application, &token)?,
+            access_token: self.sign(application, &token, snapshot)?,
             refresh_token: None,
             id_token: None,
             expires_in: expires_at.seconds() - now.seconds(),
@@ -195,14 +195,15 @@ impl Issuer {
         })
     }
 
-    fn sign(&self, application: &Application, token: &AccessToken<'_>) -> Result<String> {
+    fn sign(&self, application: &Application, token: &AccessToken<'_>, snapshot: &Snapshot) -> Result<String> {
         let mut claims = String::new();
         token.write(application.profile, &mut claims);
         let token_type = match application.profile {
             Profile::Flagbearer => TokenType::AccessToken,
             Profile::Kinde | Profile::WorkOs => TokenType::Jwt,
         };
-        let signed = self.keys.signer(&application.environment, application.algorithm, token_type)?.sign(&claims)?;
+        let keys = &snapshot.signing_keys;
+        let signed = self.keys.signer(keys, application.algorithm, token_type, token.issued_at)?.sign(&claims)?;
         if signed.len() > MAX_TOKEN_BYTES {
             let (bytes, client_id) = (signed.len(), &application.client_id);
             tracing::warn!(bytes, client_id, "a token is larger than readers accept: its flags are too large");
@@ -235,7 +236,7 @@ impl Issuer {
         };
         let mut claims = String::new();
         token.write(&mut claims);
-        let signer = self.keys.signer(&application.environment, application.algorithm, TokenType::Jwt)?;
+        let signer = self.keys.signer(&snapshot.signing_keys, application.algorithm, TokenType::Jwt, now)?;
         Ok(Some(signer.sign(&claims)?))
     }
 }

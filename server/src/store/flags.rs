@@ -57,18 +57,25 @@ macro_rules! columns {
     };
 }
 
+impl StoredFlag {
+    /// Reads the columns above, which begin at a place in the row.
+    pub(super) fn read(row: &Row, first: usize) -> Result<Self> {
+        Ok(Self {
+            flag: Flag::from_stored(&stored(&row.text(first)?)?).map_err(Error::internal)?,
+            revision: row.integer(first + 1)?,
+            created_revision: row.integer(first + 2)?,
+            created_at: row.time(first + 3)?,
+            updated_at: row.time(first + 4)?,
+            archived_at: row.maybe_time(first + 5)?,
+        })
+    }
+}
+
 impl TryFrom<&Row> for StoredFlag {
     type Error = Error;
 
     fn try_from(row: &Row) -> Result<Self> {
-        Ok(Self {
-            flag: Flag::from_stored(&stored(&row.text(0)?)?).map_err(Error::internal)?,
-            revision: row.integer(1)?,
-            created_revision: row.integer(2)?,
-            created_at: row.time(3)?,
-            updated_at: row.time(4)?,
-            archived_at: row.maybe_time(5)?,
-        })
+        Self::read(row, 0)
     }
 }
 

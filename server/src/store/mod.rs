@@ -26,10 +26,11 @@ mod write;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use flagbearer::ruleset::Ruleset;
 use flagbearer::timestamp::Timestamp;
 
 pub use api_keys::{ApiKey, Role};
-pub use applications::{Application, Branding, RequestedClaim, StoredApplication};
+pub use applications::{Application, Branding, MAX_ACCESS_TOKEN_TTL, RequestedClaim, StoredApplication};
 pub use changes::ChangeFilter;
 pub use directory::{Membership, Organization, StoredMembership, User};
 pub use engine::Connection;
@@ -42,12 +43,12 @@ pub use identities::Arrival;
 pub use identity_providers::{IdentityProvider, StoredIdentityProvider};
 pub use installation::{Founding, Installation};
 pub use later::Later;
-pub use overrides::{Level, StoredOverride};
+pub use overrides::{BooleanOverride, Level, StoredOverride};
 pub use passwords::StoredPassword;
 pub use rotate::{Client, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;
 pub use sessions::{Method, Origin, Session, SessionFilter, Start};
-pub use signing_keys::StoredSigningKey;
+pub use signing_keys::{KeyState, SigningKeys, StoredSigningKey};
 pub use snapshot::{Facts, Person, Snapshot};
 pub use write::{Author, Edit, Entity, Write};
 
@@ -66,7 +67,8 @@ pub struct Store {
 pub struct Inner {
     engine: Engine,
     clock: Arc<dyn Clock>,
-    rulesets: snapshot::Rulesets,
+    rulesets: snapshot::Newest<Ruleset>,
+    signing_keys: snapshot::Newest<SigningKeys>,
 }
 
 impl Deref for Store {
@@ -82,7 +84,8 @@ impl Store {
     pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self> {
         let engine = Engine::open(url).await?;
         migrations::run(&engine).await?;
-        let inner = Arc::new(Inner { engine, clock, rulesets: snapshot::Rulesets::default() });
+        let (rulesets, signing_keys) = Default::default();
+        let inner = Arc::new(Inner { engine, clock, rulesets, signing_keys });
         Ok(Self { batches: rotate::Batches::start(inner.clone()), inner })
     }
 

@@ -2,10 +2,12 @@
 
 use flagbearer::flag::{Flag, FlagType, FlagValue};
 use flagbearer::setting::Override;
+use flagbearer::subject::SubjectKind;
+use flagbearer::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, params};
-use super::flags::{stored, to_value};
+use super::flags::{StoredFlag, stored, to_value};
 use super::{Edit, Entity, Write};
 use crate::error::{Error, Result};
 
@@ -79,6 +81,24 @@ impl StoredOverride {
     }
 }
 
+/// An override of a boolean flag, as far as it decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BooleanOverride {
+    /// The flag's id.
+    pub flag: String,
+    pub kind: SubjectKind,
+    pub subject: String,
+    pub value: bool,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl BooleanOverride {
+    /// Whether it is there at this instant.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+}
+
 macro_rules! columns {
     () => {
         "SELECT level, subject, environment, value, note, expires_at, revision FROM overrides "
@@ -102,6 +122,21 @@ impl Connection {
         let parameters = params![level.name(), level.subject(), level.environment(), &*flag.id];
         let row = self.row(sql, parameters).await?;
         row.map(|row| read(&row, flag)).transpose()
+    }
+
+    /// The overrides that stand at one place, each with its flag, in order of the flags' keys.
+    pub async fn overrides_at(&mut self, level: Level<'_>) -> Result<Vec<(StoredFlag, StoredOverride)>> {
+        let sql = "SELECT o.level, o.subject, o.environment, o.value, o.note, o.expires_at, o.revision, \
+                   f.document, f.revision, f.created_revision, f.created_at, f.updated_at, f.archived_at \
+                   FROM overrides o JOIN flags f ON f.id = o.flag \
+                   WHERE o.level = $1 AND o.subject = $2 AND o.environment = $3 ORDER BY f.key";
+        let rows = self.rows(sql, params![level.name(), level.subject(), level.environment()]).await?;
+        let both = |row: &Row| {
+            let flag = StoredFlag::read(row, 7)?;
+            let found = read(row, &flag.flag)?;
+            Ok((flag, found))
+        };
+        rows.iter().map(both).collect()
     }
 
     /// A flag's overrides in order of level, environment and subject: those after the place in `after`.
@@ -163,6 +198,24 @@ impl Connection {
                    WHERE o.level = $1 AND o.subject = $2 ORDER BY f.key, o.environment";
         let rows = self.rows(sql, params![level, subject]).await?;
         rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+    }
+
+    /// Every override of boolean flags that bears on an environment, users' among them, in order of flag and subject.
+    pub async fn boolean_overrides(&mut self, environment: &str) -> Result<Vec<BooleanOverride>> {
+        // A JSON flag's override may be `true` as well: whoever asks looks for flags that are boolean.
+        let sql = "SELECT flag, level, subject, value, expires_at FROM overrides WHERE value IN ('true', 'false') \
+                   AND environment IN ('', $1) ORDER BY flag, level, subject";
+        let rows = self.rows(sql, params![environment]).await?;
+        let read = |row: &Row| {
+            Ok(BooleanOverride {
+                flag: row.text(0)?,
+                kind: if row.text(1)? == "user" { SubjectKind::User } else { SubjectKind::Organization },
+                subject: row.text(2)?,
+                value: row.text(3)? == "true",
+                expires_at: row.maybe_time(4)?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The different values that a flag's overrides hold at a level; `environment` is '' for users'.

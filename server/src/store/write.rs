@@ -16,12 +16,25 @@ use crate::error::{Error, Result};
 /// Who writes.
 #[derive(Debug, Clone)]
 pub struct Author {
-    /// `api_key` or `system`.
+    /// `api_key`, `application` or `system`.
     pub actor_type: &'static str,
     pub id: String,
     pub name: String,
     pub request_id: String,
     pub comment: Option<String>,
+}
+
+impl Author {
+    /// The server itself: what it does by itself, and why.
+    pub fn system(name: &str, comment: impl Into<String>) -> Self {
+        Self {
+            actor_type: "system",
+            id: "system".to_owned(),
+            name: name.to_owned(),
+            request_id: String::new(),
+            comment: Some(comment.into()),
+        }
+    }
 }
 
 /// The kinds of document that the change log holds.
@@ -38,6 +51,7 @@ pub enum Entity {
     Application,
     ApiKey,
     IdentityProvider,
+    SigningKey,
 }
 
 impl Entity {
@@ -54,12 +68,13 @@ impl Entity {
             Self::Application => "application",
             Self::ApiKey => "api_key",
             Self::IdentityProvider => "identity_provider",
+            Self::SigningKey => "signing_key",
         }
     }
 
-    /// Whether an evaluation or a claim can depend on it. Who may come in is logged, but no token changes with it.
+    /// Whether an evaluation or a claim can depend on it. Keys and providers are logged, but no token says anything else because of them.
     fn in_tokens(self) -> bool {
-        !matches!(self, Self::ApiKey | Self::IdentityProvider)
+        !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey)
     }
 
     /// Whether a compiled ruleset holds it, so that caches must load again.

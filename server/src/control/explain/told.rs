@@ -91,7 +91,7 @@ impl Told {
         call.may_read(&environment)?;
         connection.check_revision(issued.flags_revision).await?;
         let carried = issued.flags.get_all_flags().map(|(key, value)| (key.to_owned(), value.to_json())).collect();
-        let machine = issued.session.is_none() && issued.subject == issued.client_id;
+        let machine = issued.is_machine();
         Ok(Self {
             of: Whereabouts {
                 environment,

@@ -1,0 +1,323 @@
+//! The flag calls of Kinde's management API, so that scripts go on running. Each is an operation of the admin API in other
+//! words: values come as text, and the environment is the issuer's.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post, put};
+use axum::{Extension, Json, Router};
+use flagbearer::document::Node;
+use flagbearer::error::ErrorCode;
+use flagbearer::flag::{FlagKey, FlagType, FlagValue};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::super::App;
+use super::super::call::{bearer, read};
+use super::super::error::Fault;
+use super::super::place::Place;
+use crate::control::{Call, Whose};
+use crate::error::Result;
+
+/// The calls, below the API's base.
+pub fn routes(base: &str) -> Router<App> {
+    Router::new()
+        .route(&format!("{base}/feature_flags"), post(create_flag))
+        .route(&format!("{base}/feature_flags/{{flag}}"), put(replace_flag).delete(delete_flag))
+        .route(&format!("{base}/environment/feature_flags"), get(environment_values).delete(delete_environment_values))
+        .route(
+            &format!("{base}/environment/feature_flags/{{flag}}"),
+            patch(put_environment_value).delete(delete_environment_value),
+        )
+        .route(
+            &format!("{base}/organizations/{{subject}}/feature_flags"),
+            get(organization_values).delete(delete_organization_values),
+        )
+        .route(
+            &format!("{base}/organizations/{{subject}}/feature_flags/{{flag}}"),
+            patch(put_organization_value).delete(delete_organization_value),
+        )
+        .route(&format!("{base}/users/{{subject}}/feature_flags/{{flag}}"), patch(put_user_value).delete(delete_user_value))
+}
+
+/// A call whose caller is known.
+#[derive(Debug, Clone)]
+struct Asked {
+    /// The issuer's.
+    environment: String,
+    call: Call,
+}
+
+impl Asked {
+    /// The call, where its caller may do this in the issuer's environment.
+    fn here(self, _permission: &str) -> Result<(String, Call)> {
+        Ok((self.environment, self.call))
+    }
+
+    /// The call, where its caller may do this for all environments.
+    fn everywhere(self, _permission: &str) -> Result<Call> {
+        Ok(self.call)
+    }
+}
+
+/// What a path names.
+#[derive(Debug, Deserialize)]
+struct Named {
+    #[serde(default)]
+    flag: String,
+    /// The user or the organization.
+    #[serde(default)]
+    subject: String,
+}
+
+type Answered = Result<Response, Fault>;
+
+/// Finds out who calls, and for which environment.
+pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+    match ask(&app, request).await {
+        Ok(request) => next.run(request).await,
+        Err(error) => Fault::from(error).into_response(),
+    }
+}
+
+async fn ask(app: &App, request: Request) -> Result<Request> {
+    let (mut parts, body) = request.into_parts();
+    let Place(environment) = Place::from_request_parts(&mut parts, app).await?;
+    let actor = app.control.authenticate(&bearer(&parts.headers)?).await?;
+    let (call, parts, _) = read(actor.into(), Request::from_parts(parts, body)).await?;
+    let mut request = Request::from_parts(parts, Body::empty());
+    request.extensions_mut().insert(Asked { environment, call });
+    Ok(request)
+}
+
+/// Says that a write is done, as Kinde's clients read it.
+fn done(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, Json(json!({ "code": code, "message": message }))).into_response()
+}
+
+/// Flags with their values, as Kinde lists them.
+fn listed(values: Vec<(FlagKey, FlagValue)>) -> Response {
+    let entry = |(key, value): (FlagKey, FlagValue)| {
+        let kind = kinde_name(value.flag_type());
+        (key.to_string(), json!({ "type": kind, "value": to_text(&value) }))
+    };
+    let flags: Map<String, Value> = values.into_iter().map(entry).collect();
+    let body = json!({ "code": "OK", "message": "Success", "feature_flags": flags, "next_token": null });
+    Json(body).into_response()
+}
+
+async fn create_flag(State(app): State<App>, Extension(asked): Extension<Asked>) -> Answered {
+    let mut call = asked.everywhere("create:feature_flags")?;
+    call.body = flag_document(&call.body)?;
+    app.control.create_flag(&call).await?;
+    Ok(done(StatusCode::CREATED, "FEATURE_FLAG_CREATED", "Feature flag successfully created"))
+}
+
+/// Kinde sends what the flag is to be in the query, its type too, which cannot change.
+async fn replace_flag(State(app): State<App>, Path(named): Path<Named>, Extension(asked): Extension<Asked>) -> Answered {
+    let mut call = asked.everywhere("update:feature_flags")?;
+    let query = std::mem::take(&mut call.query).into_iter().map(|(name, text)| (name, Value::String(text)));
+    let mut document = Value::Object(query.collect());
+    document["key"] = named.flag.clone().into();
+    call.body = flag_document(&document)?;
+    app.control.patch_flag(&call, &named.flag).await?;
+    Ok(done(StatusCode::OK, "FEATURE_FLAG_UPDATED", "Feature flag successfully updated"))
+}
+
+async fn delete_flag(State(app): State<App>, Path(named): Path<Named>, Extension(asked): Extension<Asked>) -> Answered {
+    let mut call = asked.everywhere("delete:feature_flags")?;
+    // Kinde asks nothing back, so naming the flag is saying that it is meant.
+    call.confirm.insert(named.flag.clone());
+    app.control.delete_flag(&call, &named.flag).await?;
+    Ok(done(StatusCode::OK, "FEATURE_FLAG_DELETED", "Feature flag successfully deleted"))
+}
+
+async fn environment_values(State(app): State<App>, Extension(asked): Extension<Asked>) -> Answered {
+    let (environment, call) = asked.here("read:environment_feature_flags")?;
+    call.only(&[])?;
+    Ok(listed(app.control.values(&call, &environment).await?))
+}
+
+async fn delete_environment_values(State(app): State<App>, Extension(asked): Extension<Asked>) -> Answered {
+    let (environment, call) = asked.here("delete:environment_feature_flags")?;
+    app.control.delete_values(&call, &environment).await?;
+    Ok(done(StatusCode::OK, "OK", "Feature flag overrides deleted successfully"))
+}
+
+async fn put_environment_value(
+    State(app): State<App>,
+    Path(named): Path<Named>,
+    Extension(asked): Extension<Asked>,
+) -> Answered {
+    let (environment, mut call) = asked.here("update:environment_feature_flags")?;
+    let mut members = Node::root(&call.body).members()?;
+    let value = members.required("value")?.value.clone();
+    members.finish()?;
+    call.body = value_document(&app, &named.flag, value).await?;
+    app.control.put_value(&call, &named.flag, &environment).await?;
+    Ok(done(StatusCode::OK, "OK", "Feature flag override successful"))
+}
+
+async fn delete_environment_value(
+    State(app): State<App>,
+    Path(named): Path<Named>,
+    Extension(asked): Extension<Asked>,
+) -> Answered {
+    let (environment, call) = asked.here("delete:environment_feature_flags")?;
+    app.control.delete_value(&call, &named.flag, &environment).await?;
+    Ok(done(StatusCode::OK, "OK", "Feature flag override deleted successfully"))
+}
+
+async fn organization_values(
+    State(app): State<App>,
+    Path(named): Path<Named>,
+    Extension(asked): Extension<Asked>,
+) -> Answered {
+    let (environment, call) = asked.here("read:organization_feature_flags")?;
+    call.only(&[])?;
+    Ok(listed(app.control.organization_overrides(&call, &named.subject, &environment).await?))
+}
+
+async fn delete_organization_values(
+    State(app): State<App>,
+    Path(named): Path<Named>,
+    Extension(asked): Extension<Asked>,
+) -> Answered {
+    let (environment, call) = asked.here("delete:organization_feature_flags")?;
+    app.control.delete_organization_overrides(&call, &named.subject, &environment).await?;
+    Ok(done(StatusCode::OK, "OK", "Feature flag overrides successfully deleted"))
+}
+
+async fn put_organization_value(
+    State(app): State<App>,
+    Path(named): Path<Named>,
+    Extension(asked): Extension<Asked>,
+) -> Answered {
+    let (environment, mut call) = asked.here("update:organization_feature_flags")?;
+    call.body = value_document(&app, &named.flag, value_in_query(&mut call)?).await?;
+    call.query.insert("environment".to_owned(), environment);
+    app.control.put_override(&call, &named.flag, Whose::Organization(&named.subject)).await?;
+    Ok(done(StatusCode::OK, "OK", "Feature flag override successfully updated"))
+}
+
+async fn delete_organization_value(
+    State(app): State<App>,
+    Path(named): Path<Named>,
+    Extension(asked): Extension<Asked>,
+) -> Answered {
+    let (environment, mut call) = asked.here("delete:organization_feature_flags")?;
+    call.only(&[])?;
+    call.query.insert("environment".to_owned(), environment);
+    app.control.delete_override(&call, &named.flag, Whose::Organization(&named.subject)).await?;
+    Ok(done(StatusCode::OK, "OK", "Feature flag override successfully deleted"))
+}
+
+/// A user's override holds in every environment.
+async fn put_user_value(State(app): State<App>, Path(named): Path<Named>, Extension(asked): Extension<Asked>) -> Answered {
+    let mut call = asked.everywhere("update:user_feature_flags")?;
+    call.body = value_document(&app, &named.flag, value_in_query(&mut call)?).await?;
+    app.control.put_override(&call, &named.flag, Whose::User(&named.subject)).await?;
+    Ok(done(StatusCode::OK, "OK", "Feature flag override successfully updated"))
+}
+
+async fn delete_user_value(
+    State(app): State<App>,
+    Path(named): Path<Named>,
+    Extension(asked): Extension<Asked>,
+) -> Answered {
+    let call = asked.everywhere("update:user_feature_flags")?;
+    app.control.delete_override(&call, &named.flag, Whose::User(&named.subject)).await?;
+    Ok(done(StatusCode::OK, "OK", "Feature flag override successfully deleted"))
+}
+
+/// Our document of a flag, from Kinde's.
+fn flag_document(document: &Value) -> Result<Value> {
+    let mut members = Node::root(document).members()?;
+    let key = members.required("key")?.string()?;
+    let name = members.optional("name").map(|node| node.text(256)).transpose()?;
+    let description = members.optional("description");
+    let kind = members.required("type")?;
+    let flag_type = flag_type(kind.string()?).ok_or_else(|| {
+        let types = "`bool`, `str`, `int` or `json`";
+        kind.error(ErrorCode::ValueInvalid, format!("choose the type {types}, and not another than the flag has"))
+    })?;
+    let level = members.optional("allow_override_level");
+    let default_value = members.optional("default_value");
+    members.finish()?;
+    let mut ours = json!({ "key": key, "type": flag_type.as_str() });
+    if let Some(name) = name {
+        ours["name"] = name.into();
+    }
+    if let Some(node) = description {
+        ours["description"] = node.string()?.into();
+    }
+    if let Some(node) = default_value {
+        ours["default_value"] = from_text(node.value.clone(), flag_type)?;
+    }
+    if let Some(node) = level {
+        ours["overrides"] = match node.string()? {
+            "env" => json!(["environment"]),
+            "org" => json!(["environment", "organization"]),
+            "usr" => json!(["environment", "organization", "user"]),
+            _ => {
+                let detail = "the lowest level that may override is `env`, `org` or `usr`";
+                return Err(node.error(ErrorCode::ValueInvalid, detail).into());
+            }
+        };
+    }
+    Ok(ours)
+}
+
+fn value_in_query(call: &mut Call) -> Result<Value> {
+    let value = call.required("value")?.to_owned();
+    call.only(&["value"])?;
+    call.query = BTreeMap::new();
+    Ok(Value::String(value))
+}
+
+/// The document of a value for this flag.
+async fn value_document(app: &App, flag: &str, value: Value) -> Result<Value> {
+    let flag_type = app.control.flag_type(flag).await?;
+    Ok(json!({ "value": from_text(value, flag_type)? }))
+}
+
+/// Kinde's names of the types; it has none for JSON in this API, though its flags have the type.
+fn kinde_name(flag_type: FlagType) -> &'static str {
+    match flag_type {
+        FlagType::Boolean => "bool",
+        FlagType::String => "str",
+        FlagType::Integer => "int",
+        FlagType::Json => "json",
+    }
+}
+
+fn flag_type(name: &str) -> Option<FlagType> {
+    FlagType::ALL.into_iter().find(|flag_type| kinde_name(*flag_type) == name)
+}
+
+/// Kinde writes every value as text; what is no text is taken as it is. Whether it suits the flag, the flag itself checks.
+fn from_text(value: Value, flag_type: FlagType) -> Result<Value> {
+    let Value::String(text) = value else { return Ok(value) };
+    match (flag_type, flagbearer::document::parse(text.as_bytes())) {
+        (FlagType::String, _) => Ok(Value::String(text)),
+        (_, Ok(value)) => Ok(value),
+        (FlagType::Json, Err(error)) => Err(error.into()),
+        // Refused as a text where a boolean or an integer is expected.
+        (_, Err(_)) => Ok(Value::String(text)),
+    }
+}
+
+fn to_text(value: &FlagValue) -> String {
+    match value {
+        FlagValue::String(text) => text.to_string(),
+        other => {
+            let mut text = String::new();
+            other.write_json(&mut text);
+            text
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `POST /user_management/authenticate`: every grant, as JSON.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use flagbearer::document::parse;
+use serde_json::Value;
+
+use super::{App, shape};
+use crate::control::{Answer, Once};
+use crate::error::{Error, Result};
+use crate::http::call::{bearer, too_large};
+use crate::http::error::{Denied, uncached};
+use crate::http::oauth::{REMEMBERED, once, public};
+use crate::issuer::{Grant, Refused, Remember, Tokens};
+use crate::secret::Secret;
+use crate::store::{Application, Client, Role, Surface};
+
+/// Grants of WorkOS that need what is not here: mail, and second factors.
+const WITHOUT: [&str; 5] = [
+    "urn:workos:oauth:grant-type:magic-auth:code",
+    "urn:workos:oauth:grant-type:email-verification:code",
+    "urn:workos:oauth:grant-type:mfa-totp",
+    "urn:workos:oauth:grant-type:radar-email-challenge:code",
+    "urn:workos:oauth:grant-type:radar-sms-challenge:code",
+];
+
+pub async fn authenticate(State(app): State<App>, request: Request) -> Response {
+    match answer(&app, request).await {
+        Ok(answer) => uncached(Json(answer).into_response()),
+        Err(denied) => denied.into_response(),
+    }
+}
+
+/// The keys that an application's tokens are checked with.
+pub async fn jwks(State(app): State<App>, Path(client_id): Path<String>) -> Result<Response> {
+    let found = app.store.read().await?.client(&client_id).await?;
+    let served = found.filter(|(application, _)| Surface::WorkOs.serves(application.profile));
+    let (application, _) = served.ok_or_else(|| Error::not_found("application", &client_id))?;
+    let jwks = app.issuer.keys.jwks(&application.environment).await?;
+    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+}
+
+async fn answer(app: &App, request: Request) -> Result<Value, Denied> {
+    let (parts, body) = request.into_parts();
+    let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
+    let asked = Asked::read(&parts.headers, &bytes)?;
+    let grant_type = asked.required("grant_type")?;
+    let secret = asked.secret("client_secret")?.or_else(|| bearer(&parts.headers).ok());
+    let application = client(app, asked.required("client_id")?, secret.as_ref()).await?;
+    let secret_hash = secret.as_ref().map(Secret::hash);
+    let once = once(app, &parts.headers, &application.client_id, secret_hash.as_deref(), parts.uri.path(), &bytes)?;
+    match grant_type {
+        "refresh_token" => {
+            let grant = Grant {
+                environment: &application.environment,
+                client_id: &application.client_id,
+                client: Client::Verified,
+                surface: Surface::WorkOs,
+                refresh_token: asked.required("refresh_token")?,
+                organization: asked.text("organization_id")?,
+            };
+            grant_once(app, once, async |remember| app.issuer.refresh(&grant, remember).await).await
+        }
+        without if WITHOUT.contains(&without) => Err(Denied::grant_type(format!(
+            "`{without}` is not here: Flagbearer sends no mail and asks for no second factor; sign in by the sign-in page"
+        ))),
+        other => Err(Denied::grant_type(format!("`{other}` is not a grant of this endpoint"))),
+    }
+}
+
+/// Runs a grant, or answers what the same request was answered before.
+async fn grant_once(
+    app: &App,
+    once: Option<Once>,
+    run: impl AsyncFnOnce(Option<&Remember<'_>>) -> Result<Option<Tokens>, Refused>,
+) -> Result<Value, Denied> {
+    let Some(once) = once else {
+        let tokens = run(None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
+        return Ok(shape::tokens(&tokens));
+    };
+    if let Some(answer) = app.control.recall(&once).await? {
+        return Ok(answer.body);
+    }
+    let remember = |tokens: &Tokens| app.control.memo(&once, &Answer::done(shape::tokens(tokens)), REMEMBERED);
+    match run(Some(&remember)).await? {
+        Some(tokens) => Ok(shape::tokens(&tokens)),
+        None => Ok(app.control.recall(&once).await?.ok_or_else(Error::unavailable)?.body),
+    }
+}
+
+/// The application that asks. Its secret is its own, or an API key of its environment; a public one may send none.
+///
+/// Only a wrong secret is a 401: the SDKs take that for a wrong API key, and fail hard.
+async fn client(app: &App, client_id: &str, secret: Option<&Secret>) -> Result<Application, Denied> {
+    let unknown = || Denied::client(format!("there is no application `{client_id}`"));
+    if client_id.contains('\0') {
+        return Err(unknown());
+    }
+    let found = app.store.read().await?.client(client_id).await?;
+    let (application, secret_hash) = found.ok_or_else(unknown)?;
+    match secret {
+        None if application.public => {}
+        None => return Err(Denied::secret("this application keeps a secret: send it, or an API key, as `client_secret`")),
+        Some(secret) if Some(secret.hash()) == secret_hash => {}
+        Some(secret) => of_environment(app, secret, &application.environment).await?,
+    }
+    if Surface::WorkOs.serves(application.profile) { Ok(application) } else { Err(Refused::Profile.into()) }
+}
+
+/// Checks that a secret is an API key which may stand for the applications of an environment.
+async fn of_environment(app: &App, secret: &Secret, environment: &str) -> Result<(), Denied> {
+    let key = match app.control.authenticate(secret).await {
+        Ok(key) => key,
+        Err(error) if error.code == Error::UNAUTHENTICATED => {
+            return Err(Denied::secret("`client_secret` is neither this application's secret nor an API key"));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match key.environment {
+        Some(bound) if bound == environment => {}
+        Some(bound) => {
+            let description = format!("this API key is bound to `{bound}`, and the application is in `{environment}`");
+            return Err(Denied::secret(description));
+        }
+        None => {
+            let description = format!("this API key is not bound to an environment; create one that is, to `{environment}`");
+            return Err(Denied::secret(description));
+        }
+    }
+    if key.role == Role::Viewer {
+        return Err(Denied::secret("a key with the role `viewer` may not sign users in; `application` may"));
+    }
+    Ok(())
+}
+
+/// The members of a request. Those that are not read are ignored: the SDKs send more.
+struct Asked(Value);
+
+impl Asked {
+    fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Denied> {
+        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+            return Err(Denied::request("send the body as `application/json`"));
+        }
+        let body = parse(bytes).map_err(|error| Denied::request(error.message))?;
+        if body.is_object() { Ok(Self(body)) } else { Err(Denied::request("the body is a JSON object")) }
+    }
+
+    /// A member; empty or null is as if left out.
+    fn text(&self, name: &str) -> Result<Option<&str>, Denied> {
+        match &self.0[name] {
+            Value::Null => Ok(None),
+            Value::String(text) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            _ => Err(Denied::request(format!("`{name}` is a string"))),
+        }
+    }
+
+    fn required(&self, name: &str) -> Result<&str, Denied> {
+        self.text(name)?.ok_or_else(|| Denied::request(format!("`{name}` is required")))
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<Secret>, Denied> {
+        Ok(self.text(name)?.map(Secret::new))
+    }
+}

@@ -1,0 +1,65 @@
+// A real Flagbearer server with what a business that comes from Kinde has on it: the article's flags, a user who signs in
+// with a password, an organization, and applications of profile `kinde`.
+
+import { startFlagbearer } from '../../../examples/hono/flagbearer.js'
+import { Browser } from '../sign_in.js'
+
+export const REDIRECT_URL = 'http://localhost:3000/api/auth/kinde_callback'
+export const LOGOUT_URL = 'http://localhost:3000/goodbye'
+export const ALICE = { email: 'alice@example.com', password: 'correct horse battery staple' }
+export const ALICE_ID = 'kp_abc123'
+export const ORGANIZATION = 'org_xyz789'
+
+/** Key, type, default: the article's, and one of each type that a careless reader would take for missing. */
+const FLAGS = [
+  ['new_ai_model', 'boolean', false],
+  ['ai_token_limit', 'integer', 1000],
+  ['prompt_variant', 'string', 'control'],
+  ['model_config', 'json', { temperature: 0.7, max_tokens: 500 }],
+  ['ai_prompt_strategy', 'string', 'standard'],
+  [
+    'ai_model_config',
+    'json',
+    { model: 'gpt-4o', temperature: 0.7, max_tokens: 500, system_prompt: 'You are a helpful AI assistant.' },
+  ],
+  ['zero', 'integer', 0],
+  ['empty', 'string', ''],
+  ['nothing', 'json', {}],
+]
+
+export async function install() {
+  const { url, call, stop } = await startFlagbearer()
+  for (const [key, type, default_value] of FLAGS) await call('POST', '/flags', { key, type, default_value })
+  await call('POST', '/organizations', { id: ORGANIZATION, name: 'Pilot customer' })
+  await call('POST', '/users', { id: ALICE_ID, name: 'Alice Adams', ...ALICE })
+  await call('PUT', `/organizations/${ORGANIZATION}/members/${ALICE_ID}`, { roles: ['admin'], permissions: ['reports:view'] })
+
+  return {
+    issuer: url,
+    call,
+    stop,
+
+    /** Creates an application as it is set up for Kinde's SDKs; answers its id and, once, its secret. */
+    async application(more) {
+      const created = await call('POST', '/applications', {
+        name: 'Kinde application',
+        environment: 'production',
+        profile: 'kinde',
+        redirect_uris: [REDIRECT_URL],
+        logout_uris: [LOGOUT_URL],
+        claims: ['email'],
+        ...more,
+      })
+      return { clientId: created.client_id, clientSecret: created.client_secret }
+    },
+
+    /** Sets a flag's value for Alice's organization. */
+    override: (flag, value) => call('PUT', `/flags/${flag}/organizations/${ORGANIZATION}?environment=production`, { value }),
+
+    endSessions: () => call('DELETE', `/sessions?user=${ALICE_ID}&environment=production`),
+  }
+}
+
+/** Signs Alice in, and answers where the application is called back. */
+export const signIn = async (authorizationUrl, answers = ALICE, browser = new Browser()) =>
+  new URL(await browser.signIn(authorizationUrl, answers))
