@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use crate::outbound::Allowed;
 use crate::secret::Secret;
 
 impl FromStr for Secret {
@@ -43,6 +44,11 @@ pub struct Config {
     /// The secret of an administrator API key that exists from the start, for automation; at least 32 characters.
     #[arg(long, env = "FLAGBEARER_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<Secret>,
+
+    /// What the server may connect to although it is not public, and without TLS: host names and address ranges, separated
+    /// by commas. Otherwise identity providers and all else that it fetches have public addresses and speak https.
+    #[arg(long, env = "FLAGBEARER_OUTBOUND_ALLOW", value_delimiter = ',', value_name = "HOST|RANGE")]
+    pub outbound_allow: Vec<Allowed>,
 
     /// After how many days the signing keys are followed by new ones, which no token notices; 0: never by themselves.
     #[arg(long, env = "FLAGBEARER_ROTATE_KEYS_EVERY", default_value_t = 90, value_name = "DAYS")]

@@ -36,6 +36,14 @@ impl TestServer {
         Self::on(Arc::new(Database::create(engine).await), clock).await
     }
 
+    /// A server on a new database, with other options.
+    pub async fn start_with(engine: Engine, adapt: impl FnOnce(&mut Config)) -> Self {
+        let (database, clock) = (Database::create(engine).await, Arc::new(ManualClock::at(BEGINNING)));
+        let mut config = config(&database);
+        adapt(&mut config);
+        Self::with(&config, Arc::new(database), clock).await
+    }
+
     /// A server on a database that there is: another replica, or the same again.
     pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
         let config = config(&database);
@@ -92,6 +100,7 @@ pub fn config(database: &Database) -> Config {
         key_file: database.key_file(),
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
+        outbound_allow: Vec::new(),
         rotate_keys_every: 90,
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::request_id;
 use crate::error::{Error, Kind};
-use crate::issuer::Refused;
+use crate::issuer::{ExchangeRefused, Refused};
 
 fn status(kind: Kind) -> StatusCode {
     match kind {
@@ -185,6 +185,18 @@ impl From<Refused> for Denied {
             Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         Self { status, error, description }
+    }
+}
+
+impl From<ExchangeRefused> for Denied {
+    fn from(refused: ExchangeRefused) -> Self {
+        let description = refused.to_string();
+        match refused {
+            ExchangeRefused::Request(_) => Self::request(description),
+            ExchangeRefused::Target(_) => Self { error: "invalid_target", ..Self::request(description) },
+            ExchangeRefused::Public => Self { error: "unauthorized_client", ..Self::request(description) },
+            ExchangeRefused::Refused(refused) => refused.into(),
+        }
     }
 }
 

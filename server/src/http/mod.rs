@@ -119,6 +119,11 @@ fn small() -> Router<App> {
         )
         .route("/v1/api-keys", post(admin::create_api_key).get(admin::api_keys))
         .route("/v1/api-keys/{key}", get(admin::api_key).patch(admin::patch_api_key).delete(admin::delete_api_key))
+        .route("/v1/identity-providers", post(admin::create_identity_provider).get(admin::identity_providers))
+        .route(
+            "/v1/identity-providers/{provider}",
+            get(admin::identity_provider).patch(admin::patch_identity_provider).delete(admin::delete_identity_provider),
+        )
         .route("/v1/signing-keys", get(admin::signing_keys))
         .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))

@@ -1,5 +1,6 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
+mod exchange;
 mod introspection;
 mod keys;
 mod machine;
@@ -11,9 +12,11 @@ mod rotation;
 mod shown;
 mod start;
 mod tokens;
+mod upstream;
 
 use std::sync::Arc;
 
+pub use exchange::{Exchange, ExchangeRefused};
 pub use introspection::Asker;
 pub use keys::Keys;
 pub use machine::MachineGrant;
@@ -24,8 +27,11 @@ pub use shown::{ShownByMachine, ShownByUser};
 pub use start::NewSession;
 use tokens::told_of_person;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
+pub use upstream::{Begun, Choice, Returned, UpstreamRefused};
 
+use self::upstream::TrustedIssuers;
 use crate::error::Result;
+use crate::outbound::Outbound;
 use crate::password::Passwords;
 use crate::secret::{InstallationKey, Secret};
 use crate::store::{Application, Client, Store, Surface};
@@ -38,15 +44,29 @@ pub struct Issuer {
     pub keys: Keys,
     pub places: Places,
     pub passwords: Passwords,
+    trusted: TrustedIssuers,
     /// Enters every refresh token.
     epoch: i64,
 }
 
 impl Issuer {
-    pub fn new(store: Arc<Store>, key: Arc<InstallationKey>, epoch: i64, public_url: &str, standard: &str) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        key: Arc<InstallationKey>,
+        outbound: Outbound,
+        epoch: i64,
+        public_url: &str,
+        standard: &str,
+    ) -> Self {
         let keys = Keys::new(store.clone(), key.clone());
         let places = Places::new(store.clone(), public_url, standard);
-        Self { store, key, keys, places, passwords: Passwords::default(), epoch }
+        let trusted = TrustedIssuers::new(outbound, store.clone());
+        Self { store, key, keys, places, passwords: Passwords::default(), trusted, epoch }
+    }
+
+    /// What fetches from others.
+    pub fn outbound(&self) -> &Outbound {
+        &self.trusted.outbound
     }
 
     /// Whether a refresh token was made here; what has become of its session the database alone knows.

@@ -4,14 +4,15 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 
 use super::super::App;
 use super::super::error::{Denied, uncached};
 use super::super::place::Place;
 use super::request::{Asked, Credentials};
-use crate::control::{Answer, Once, Success};
+use crate::control::{Answer, Once};
 use crate::error::{Error, Result};
-use crate::issuer::{Grant, MachineGrant, Refused, Remember, Tokens};
+use crate::issuer::{Exchange, Grant, MachineGrant, Refused, Remember, Tokens};
 use crate::secret::Secret;
 use crate::store::{Client, Surface};
 
@@ -25,15 +26,17 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub enum GrantType {
     RefreshToken,
     ClientCredentials,
+    TokenExchange,
 }
 
 impl GrantType {
-    pub const ALL: [Self; 2] = [Self::RefreshToken, Self::ClientCredentials];
+    pub const ALL: [Self; 3] = [Self::RefreshToken, Self::ClientCredentials, Self::TokenExchange];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange => Exchange::GRANT,
         }
     }
 
@@ -42,6 +45,16 @@ impl GrantType {
             let names = Self::ALL.map(Self::as_str).join("`, `");
             Denied::grant_type(format!("the grants are `{names}`"))
         })
+    }
+
+    /// The token response.
+    fn answer(self, tokens: &Tokens) -> Value {
+        let mut answer = tokens.answer();
+        if self == Self::TokenExchange {
+            // RFC 8693 §2.2.1.
+            answer["issued_token_type"] = Exchange::ISSUED.into();
+        }
+        answer
     }
 }
 
@@ -65,7 +78,7 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
     }
     let remember = once.as_ref().map(|once| {
         move |tokens: &Tokens| {
-            let answer = Answer { success: Success::Done, body: tokens.answer(), revision: None };
+            let answer = Answer::done(grant_type.answer(tokens));
             app.control.memo(once, &answer, REMEMBERED)
         }
     });
@@ -73,9 +86,10 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
     let issued = match grant_type {
         GrantType::RefreshToken => asked.refresh(remember).await?,
         GrantType::ClientCredentials => asked.machine(remember).await?,
+        GrantType::TokenExchange => asked.exchange(remember).await?,
     };
     match issued {
-        Some(tokens) => Ok(Json(tokens.answer()).into_response()),
+        Some(tokens) => Ok(Json(grant_type.answer(&tokens)).into_response()),
         // The same was answered meanwhile.
         None => asked.recalled(once.as_ref()).await?.ok_or_else(|| Error::unavailable().into()),
     }
@@ -105,6 +119,23 @@ impl Asked<'_> {
             organization: self.optional("organization_id").or_else(|| self.optional("org_code")),
         };
         Ok(self.app.issuer.machine(&application, &grant, remember).await?)
+    }
+
+    /// RFC 8693.
+    async fn exchange(&self, remember: Option<&Remember<'_>>) -> Result<Option<Tokens>, Denied> {
+        let credentials = self.credentials()?;
+        let exchange = Exchange {
+            environment: &self.environment,
+            client_id: &credentials.client_id,
+            client_secret: credentials.secret.as_ref(),
+            subject_token: self.required("subject_token")?,
+            subject_token_type: self.required("subject_token_type")?,
+            requested_token_type: self.optional("requested_token_type"),
+            actor_token: self.optional("actor_token").or(self.optional("actor_token_type")),
+            targets: self.targets(),
+            scope: self.optional("scope"),
+        };
+        Ok(self.app.issuer.exchange(&exchange, remember).await?)
     }
 
     fn once(&self) -> Result<Option<Once>, Denied> {
