@@ -8,7 +8,7 @@ mod token;
 mod userinfo;
 
 pub use introspect::introspect;
-pub use metadata::{jwks, metadata, public};
+pub use metadata::{jwks, metadata, public_keys};
 pub use revoke::revoke;
 pub use token::{REMEMBERED, once, token};
 pub use userinfo::{shown, user_info};

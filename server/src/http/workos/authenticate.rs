@@ -13,7 +13,7 @@ use crate::control::{Answer, Once};
 use crate::error::{Error, Result};
 use crate::http::call::{bearer, too_large};
 use crate::http::error::{Denied, uncached};
-use crate::http::oauth::{REMEMBERED, once, public};
+use crate::http::oauth::{REMEMBERED, once, public_keys};
 use crate::issuer::{Grant, Refused, Remember, Tokens};
 use crate::secret::Secret;
 use crate::store::{Application, Client, Role, Surface};
@@ -39,8 +39,7 @@ pub async fn jwks(State(app): State<App>, Path(client_id): Path<String>) -> Resu
     let found = app.store.read().await?.client(&client_id).await?;
     let served = found.filter(|(application, _)| Surface::WorkOs.serves(application.profile));
     let (application, _) = served.ok_or_else(|| Error::not_found("application", &client_id))?;
-    let jwks = app.issuer.keys.jwks(&application.environment).await?;
-    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+    public_keys(&app, &application.environment).await
 }
 
 async fn answer(app: &App, request: Request) -> Result<Value, Denied> {
