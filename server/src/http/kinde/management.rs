@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::super::App;
+use super::super::address::ClientAddress;
 use super::super::call::{bearer, read};
 use super::super::error::Fault;
 use super::super::place::Place;
@@ -120,7 +121,8 @@ async fn ask(app: &App, request: Request) -> Result<Request> {
         let machine = app.issuer.shown_by_machine(&environment, &shown, &audience).await?;
         (Actor::application(&machine.application, Some(&environment)), Some(machine))
     } else {
-        (app.control.authenticate(&shown).await?.into(), None)
+        let ClientAddress(address) = ClientAddress::of(&parts.headers, &parts.extensions, app);
+        (app.control.authenticate(&shown, address).await?.into(), None)
     };
     let (call, parts, _) = read(actor, Request::from_parts(parts, body)).await?;
     let mut request = Request::from_parts(parts, Body::empty());

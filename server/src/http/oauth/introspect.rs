@@ -7,30 +7,37 @@ use axum::http::header::AUTHORIZATION;
 use axum::response::{IntoResponse, Response};
 
 use super::super::App;
+use super::super::address::ClientAddress;
 use super::super::call::bearer;
-use super::super::error::{Denied, uncached};
+use super::super::error::Denied;
 use super::super::place::Place;
-use super::request::Asked;
+use super::request::{Asked, told};
 use crate::error::{Kind, Result};
 use crate::issuer::{Asker, Refused};
 use crate::secret::Secret;
 use crate::store::Application;
 
+pub async fn introspect(State(app): State<App>, place: Result<Place>, from: ClientAddress, request: Request) -> Response {
+    told(&app, from, answer(&app, place, from, request).await).await
+}
+
 /// Who asks has to keep a secret: an application that does, or an API key. Others would be told whether a token that they
 /// have found is worth anything.
-pub async fn introspect(State(app): State<App>, place: Result<Place>, request: Request) -> Result<Response, Denied> {
-    let asked = Asked::read(&app, place, request).await?;
+async fn answer(app: &App, place: Result<Place>, from: ClientAddress, request: Request) -> Result<Response, Denied> {
+    let asked = Asked::read(app, place, request).await?;
     let application;
     let asker = if shows_key(&asked.parts.headers) {
-        holds_key(&asked).await?;
+        if !holds_key(&asked, from).await? {
+            // A wrong one has been counted already.
+            return Ok(Denied::from(Refused::Client).into_response());
+        }
         Asker::Environment
     } else {
         application = confidential(&asked).await?;
         Asker::Client(&application)
     };
     let token = Secret::new(asked.required("token")?);
-    let told = app.issuer.introspect(&asked.environment, asker, &token).await?;
-    Ok(uncached(Json(told).into_response()))
+    Ok(Json(app.issuer.introspect(&asked.environment, asker, &token).await?).into_response())
 }
 
 fn shows_key(headers: &HeaderMap) -> bool {
@@ -38,12 +45,12 @@ fn shows_key(headers: &HeaderMap) -> bool {
     value.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
 }
 
-async fn holds_key(asked: &Asked<'_>) -> Result<(), Denied> {
-    let key = match asked.app.control.authenticate(&bearer(&asked.parts.headers)?).await {
-        Err(error) if error.kind == Kind::Unauthenticated => return Err(Refused::Client.into()),
-        found => found?,
-    };
-    if key.serves(&asked.environment) { Ok(()) } else { Err(Refused::Client.into()) }
+async fn holds_key(asked: &Asked<'_>, from: ClientAddress) -> Result<bool, Denied> {
+    match asked.app.control.authenticate(&bearer(&asked.parts.headers)?, from.0).await {
+        Ok(key) => Ok(key.serves(&asked.environment)),
+        Err(error) if error.kind == Kind::Unauthenticated => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn confidential(asked: &Asked<'_>) -> Result<Application, Denied> {

@@ -6,13 +6,15 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 use super::super::App;
+use super::super::address::ClientAddress;
 use super::super::call::too_large;
-use super::super::error::Denied;
+use super::super::error::{Denied, uncached};
 use super::super::place::Place;
 use crate::error::Result;
 use crate::issuer::Refused;
@@ -79,6 +81,20 @@ impl<'a> Asked<'a> {
         let issuer = &self.app.issuer;
         Ok(issuer.client(&self.environment, &client_id, secret.as_ref(), Surface::OAuth).await?)
     }
+}
+
+/// What a client is told, to be kept by nobody (RFC 6749 §5.1). Wrong secrets are counted by the address that they come from.
+pub async fn told(app: &App, from: ClientAddress, outcome: Result<Response, Denied>) -> Response {
+    let denied = match outcome {
+        Ok(response) => return uncached(response),
+        Err(denied) => denied,
+    };
+    if denied.is_of_client()
+        && let Err(error) = app.issuer.count_wrong_secret(from.0).await
+    {
+        return Denied::from(error).into_response();
+    }
+    denied.into_response()
 }
 
 /// The members of a form.

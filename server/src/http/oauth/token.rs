@@ -7,9 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::super::App;
-use super::super::error::{Denied, uncached};
+use super::super::address::ClientAddress;
+use super::super::error::Denied;
 use super::super::place::Place;
-use super::request::{Asked, Credentials};
+use super::request::{Asked, Credentials, told};
 use crate::control::{Answer, Once};
 use crate::error::{Error, Result};
 use crate::issuer::{Exchange, Grant, MachineGrant, Refused, Remember, Tokens};
@@ -58,11 +59,8 @@ impl GrantType {
     }
 }
 
-pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
-    match answer(&app, place, request).await {
-        Ok(response) => uncached(response),
-        Err(denied) => denied.into_response(),
-    }
+pub async fn token(State(app): State<App>, place: Result<Place>, from: ClientAddress, request: Request) -> Response {
+    told(&app, from, answer(&app, place, request).await).await
 }
 
 async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Response, Denied> {
