@@ -1,19 +1,31 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
+mod accounts;
+mod authorization;
+mod codes;
+mod entry;
 mod keys;
 mod places;
 mod refresh;
 mod refresh_token;
 mod rotation;
+mod sign_in;
+mod sign_out;
 mod start;
 mod tokens;
 
 use std::sync::Arc;
 
+pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
+pub use authorization::{Authorization, Lapsed, Stop, same_redirect};
+pub use codes::CodeGrant;
+pub use entry::Entrant;
 pub use keys::Keys;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
 pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
+pub use sign_in::{Step, Visitor};
+pub use sign_out::SignOut;
 pub use start::NewSession;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
 
