@@ -45,14 +45,14 @@ pub struct Config {
     #[arg(long, env = "FLAGBEARER_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<Secret>,
 
-    /// After how many days the signing keys are followed by new ones, which no token notices; 0: never by themselves.
-    #[arg(long, env = "FLAGBEARER_ROTATE_KEYS_EVERY", default_value_t = 90, value_name = "DAYS")]
-    pub rotate_keys_every: u32,
-
     /// The proxies in front of this server, whose `X-Forwarded-For` says where a request came from: addresses or ranges
     /// such as 10.0.0.0/8, separated by commas. Without any that header is ignored: everybody could write it.
     #[arg(long, env = "FLAGBEARER_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',', value_parser = range)]
     pub trusted_proxies: Vec<IpNet>,
+
+    /// After how many days the signing keys are followed by new ones, which no token notices; 0: never by themselves.
+    #[arg(long, env = "FLAGBEARER_ROTATE_KEYS_EVERY", default_value_t = 90, value_name = "DAYS")]
+    pub rotate_keys_every: u32,
 }
 
 /// One address, or a range of them.

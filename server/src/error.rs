@@ -50,11 +50,11 @@ impl Error {
     /// The code of a transaction that lost a race and may simply be run again.
     pub const RACED: &'static str = "RACED";
 
-    /// The code of a key that is missing or not known.
-    pub const UNAUTHENTICATED: &'static str = "UNAUTHENTICATED";
-
     /// The code where another account signs in by the same address.
     pub const EMAIL_IN_USE: &'static str = "EMAIL_IN_USE";
+
+    /// The code of a key that is missing or not known.
+    pub const UNAUTHENTICATED: &'static str = "UNAUTHENTICATED";
 
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
         Self { kind, code, detail: detail.into(), errors: Vec::new(), listing: Vec::new() }

@@ -30,9 +30,6 @@ const FIRST_ENVIRONMENTS: [&str; 2] = ["production", "staging"];
 /// How long a stop waits for clients that are in the middle of a request. Orchestrators kill after 10 to 30 seconds.
 const FAREWELL: Duration = Duration::from_secs(8);
 
-/// Who does what a start does, in the change log.
-const STARTED: &str = "the server's start";
-
 /// A server that is ready to run.
 #[derive(Debug)]
 pub struct Server {
@@ -222,7 +219,7 @@ async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Optio
             Some(secret)
         }
     };
-    write.commit(&Author::system(STARTED, "", "the installation is founded")).await?;
+    write.commit(&system("the installation is founded")).await?;
     Ok((key, first_key))
 }
 
@@ -243,6 +240,10 @@ async fn put_admin_key(store: &Store, secret: &Secret) -> Result<()> {
         revision,
     };
     write.put_api_key(&key, &hash).await?;
-    write.commit(&Author::system(STARTED, "", "the configured administrator key is set")).await?;
+    write.commit(&system("the configured administrator key is set")).await?;
     Ok(())
+}
+
+fn system(comment: &str) -> Author {
+    Author::system("the server's start", comment)
 }

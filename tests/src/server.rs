@@ -102,7 +102,7 @@ pub fn config(database: &Database) -> Config {
         key_file: database.key_file(),
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
-        rotate_keys_every: 90,
         trusted_proxies: Vec::new(),
+        rotate_keys_every: 90,
     }
 }

@@ -95,6 +95,15 @@ impl IntoResponse for Fault {
     }
 }
 
+/// When to try again, in seconds, where that may help.
+fn retry_after(kind: Kind) -> Option<i64> {
+    match kind {
+        Kind::TooMany { retry_after } => Some(retry_after),
+        Kind::Unavailable => Some(1),
+        _ => None,
+    }
+}
+
 /// A refusal as WorkOS's SDKs read it. They take a body of another media type for `null`, and fail over that.
 pub fn declined(mut response: Response) -> Response {
     let Some(error) = response.extensions_mut().remove::<Error>() else { return response };
@@ -108,15 +117,6 @@ pub fn declined(mut response: Response) -> Response {
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Response::from_parts(parts, body.to_string().into())
-}
-
-/// When to try again, in seconds, where that may help.
-fn retry_after(kind: Kind) -> Option<i64> {
-    match kind {
-        Kind::TooMany { retry_after } => Some(retry_after),
-        Kind::Unavailable => Some(1),
-        _ => None,
-    }
 }
 
 /// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.

@@ -206,7 +206,7 @@ fn client(headers: &HeaderMap, form: &HashMap<String, String>) -> Result<(String
 }
 
 /// Public documents may be read by any page.
-pub fn public(mut response: Response, seconds: u32) -> Response {
+fn public(mut response: Response, seconds: u32) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}")) {
@@ -216,7 +216,12 @@ pub fn public(mut response: Response, seconds: u32) -> Response {
 }
 
 pub async fn jwks(State(app): State<App>, Place(environment): Place) -> Result<Response> {
-    let jwks = app.issuer.keys.jwks(&environment).await?;
+    public_keys(&app, &environment).await
+}
+
+/// An environment's public keys, wherever they are asked for.
+pub async fn public_keys(app: &App, environment: &str) -> Result<Response> {
+    let jwks = app.issuer.keys.jwks(environment).await?;
     Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), JWKS_FRESH))
 }
 

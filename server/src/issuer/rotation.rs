@@ -136,7 +136,7 @@ impl Issuer {
             }
             rotate(&mut write, &self.key, &environment, &made, Manner::Scheduled).await?;
             let comment = format!("the {algorithm} key has been signing for {days} days");
-            write.commit(&Author::system("scheduled rotation", "", comment)).await?;
+            write.commit(&Author::system("scheduled rotation", comment)).await?;
             rotated += 1;
         }
         Ok(rotated)

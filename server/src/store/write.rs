@@ -25,15 +25,20 @@ pub struct Author {
 }
 
 impl Author {
-    /// The server itself, for what no key asked for. `name` says where it came from.
-    pub fn system(name: &str, request_id: &str, comment: impl Into<String>) -> Self {
+    /// The server itself: what it does by itself, and why.
+    pub fn system(name: &str, comment: impl Into<String>) -> Self {
         Self {
             actor_type: "system",
             id: "system".to_owned(),
             name: name.to_owned(),
-            request_id: request_id.to_owned(),
+            request_id: String::new(),
             comment: Some(comment.into()),
         }
+    }
+
+    /// The same, in the course of a request.
+    pub fn on_request(self, request_id: &str) -> Self {
+        Self { request_id: request_id.to_owned(), ..self }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::address::ClientAddress;
 use crate::http::call::{bearer, too_large};
 use crate::http::error::{Denied, uncached};
-use crate::http::oauth::{REMEMBERED, once, public};
+use crate::http::oauth::{REMEMBERED, once, public_keys};
 use crate::http::sign_in::MAX_USER_AGENT;
 use crate::issuer::{CodeGrant, Entrant, Grant, Refused, Remember, SignInRefused, Tokens};
 use crate::secret::Secret;
@@ -32,7 +32,7 @@ const WITHOUT: [&str; 5] = [
 ];
 
 pub async fn authenticate(State(app): State<App>, from: ClientAddress, request: Request) -> Response {
-    match answer(&app, from.0, request).await {
+    match answer(&app, from, request).await {
         Ok(answer) => uncached(Json(answer).into_response()),
         Err(denied) => denied.into_response(),
     }
@@ -43,17 +43,16 @@ pub async fn jwks(State(app): State<App>, Path(client_id): Path<String>) -> Resu
     let found = app.store.read().await?.client(&client_id).await?;
     let served = found.filter(|(application, _)| Surface::WorkOs.serves(application.profile));
     let (application, _) = served.ok_or_else(|| Error::not_found("application", &client_id))?;
-    let jwks = app.issuer.keys.jwks(&application.environment).await?;
-    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+    public_keys(&app, &application.environment).await
 }
 
-async fn answer(app: &App, from: IpAddr, request: Request) -> Result<Value, Denied> {
+async fn answer(app: &App, from: ClientAddress, request: Request) -> Result<Value, Denied> {
     let (parts, body) = request.into_parts();
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let asked = Asked::read(&parts.headers, &bytes)?;
     let grant_type = asked.required("grant_type")?;
     let secret = asked.secret("client_secret")?.or_else(|| bearer(&parts.headers).ok());
-    let application = client(app, asked.required("client_id")?, secret.as_ref(), from).await?;
+    let application = client(app, from, asked.required("client_id")?, secret.as_ref()).await?;
     let secret_hash = secret.as_ref().map(Secret::hash);
     let once = once(app, &parts.headers, &application.client_id, secret_hash.as_deref(), parts.uri.path(), &bytes)?;
     let origin = asked.origin()?;
@@ -88,7 +87,7 @@ async fn answer(app: &App, from: IpAddr, request: Request) -> Result<Value, Deni
             // Whoever may ask this can try passwords; an application in somebody's hands must not.
             let password = asked.secret("password")?.ok_or_else(|| Denied::request("`password` is required"))?;
             let email = asked.required("email")?;
-            let from = origin.ip_address.and_then(|address| address.parse().ok()).unwrap_or(from);
+            let from = origin.ip_address.and_then(|address| address.parse().ok()).unwrap_or(from.0);
             confidential(&application)?;
             let user = app.issuer.sign_in_by_password(email, &password, from).await.map_err(not_signed_in)?;
             let mut organizations = app.store.read().await?.organizations_of(&user.id).await?;
@@ -173,7 +172,7 @@ async fn grant_once(
 /// The application that asks. Its secret is its own, or an API key of its environment; a public one may send none.
 ///
 /// Only a wrong secret is a 401: the SDKs take that for a wrong API key, and fail hard.
-async fn client(app: &App, client_id: &str, secret: Option<&Secret>, from: IpAddr) -> Result<Application, Denied> {
+async fn client(app: &App, from: ClientAddress, client_id: &str, secret: Option<&Secret>) -> Result<Application, Denied> {
     let unknown = || Denied::client(format!("there is no application `{client_id}`"));
     if client_id.contains('\0') {
         return Err(unknown());
@@ -184,14 +183,14 @@ async fn client(app: &App, client_id: &str, secret: Option<&Secret>, from: IpAdd
         None if application.public => {}
         None => return Err(Denied::secret("this application keeps a secret: send it, or an API key, as `client_secret`")),
         Some(secret) if Some(secret.hash()) == secret_hash => {}
-        Some(secret) => of_environment(app, secret, &application.environment, from).await?,
+        Some(secret) => of_environment(app, from, secret, &application.environment).await?,
     }
     if Surface::WorkOs.serves(application.profile) { Ok(application) } else { Err(Refused::Profile.into()) }
 }
 
 /// Checks that a secret is an API key which may stand for the applications of an environment.
-async fn of_environment(app: &App, secret: &Secret, environment: &str, from: IpAddr) -> Result<(), Denied> {
-    let key = match app.control.authenticate(secret, from).await {
+async fn of_environment(app: &App, from: ClientAddress, secret: &Secret, environment: &str) -> Result<(), Denied> {
+    let key = match app.control.authenticate(secret, from.0).await {
         Ok(key) => key,
         Err(error) if error.code == Error::UNAUTHENTICATED => {
             return Err(Denied::secret("`client_secret` is neither this application's secret nor an API key"));
