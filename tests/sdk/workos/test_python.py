@@ -171,16 +171,18 @@ def test_the_runtime_client_evaluates_to_what_the_issuer_serves_and_sees_a_flag_
     installation.call("PUT", "/v1/flags/held-r/users/user_a", {"value": False})
 
     turned = threading.Event()
-    runtime = installation.client.feature_flags.create_runtime_client(polling_interval=5, on_change=lambda _: turned.set())
+    runtime = installation.client.create_feature_flags_runtime_client(
+        polling_interval=5, on_change=lambda _: turned.set()
+    )
     with runtime:
         runtime.wait_until_ready(timeout=10)
         for name in [*settings, "held"]:
             for user in ["user_a", "user_b", None]:
                 for organization in ["org_a", "org_b", None]:
-                    context = {key: id for key, id in [("user_id", user), ("organization_id", organization)] if id}
+                    context = {key: id for key, id in [("user", user), ("organization", organization)] if id}
                     served = installation.served(f"{name}-r", user, organization)
                     assert runtime.is_enabled(f"{name}-r", context) is served, (name, context)
         turned.clear()
         installation.server.target("nobody-r", audience="all")
         assert turned.wait(10)
-        assert runtime.is_enabled("nobody-r", {"user_id": "user_b"}) is True
+        assert runtime.is_enabled("nobody-r", {"user": "user_b"}) is True
