@@ -1,10 +1,11 @@
 //! The options of `flagbearer serve`. The comments here are `--help` and the reference.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use ipnet::IpNet;
 
 use crate::outbound::Allowed;
 use crate::secret::Secret;
@@ -50,7 +51,19 @@ pub struct Config {
     #[arg(long, env = "FLAGBEARER_OUTBOUND_ALLOW", value_delimiter = ',', value_name = "HOST|RANGE")]
     pub outbound_allow: Vec<Allowed>,
 
+    /// The proxies in front of this server, whose `X-Forwarded-For` says where a request came from: addresses or ranges
+    /// such as 10.0.0.0/8, separated by commas. Without any that header is ignored: everybody could write it.
+    #[arg(long, env = "FLAGBEARER_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',', value_parser = range)]
+    pub trusted_proxies: Vec<IpNet>,
+
     /// After how many days the signing keys are followed by new ones, which no token notices; 0: never by themselves.
     #[arg(long, env = "FLAGBEARER_ROTATE_KEYS_EVERY", default_value_t = 90, value_name = "DAYS")]
     pub rotate_keys_every: u32,
+}
+
+/// One address, or a range of them.
+fn range(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let range = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    range.map_err(|_| format!("`{text}` is not an address such as 10.0.0.1 or a range such as 10.0.0.0/8"))
 }

@@ -17,7 +17,7 @@ use crate::http::{App, router};
 use crate::issuer::{Issuer, create_keys};
 use crate::outbound::Outbound;
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
-use crate::store::{ApiKey, Author, Role, Store};
+use crate::store::{ApiKey, Author, Environment, Role, Store};
 
 /// How often ended sessions are cleared away, and the age of the signing keys is looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -93,7 +93,7 @@ impl Server {
         let issuer = Issuer::new(store.clone(), key.clone(), outbound, installation.epoch, &public_url, &standard.name);
         let issuer = Arc::new(issuer);
         let control = Control::new(store.clone(), key, issuer.clone());
-        let app = App::new(store, control, issuer);
+        let app = App::new(store, control, issuer, &config.trusted_proxies);
         Ok(Self { listener, app, address, public_url, rotate_keys_every: config.rotate_keys_every, first_key })
     }
 
@@ -119,7 +119,8 @@ impl Server {
                 tracing::debug!(%error, "TCP_NODELAY could not be set");
             }
         });
-        let serving = axum::serve(listener, router(self.app)).with_graceful_shutdown(stop).into_future();
+        let service = router(self.app).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop).into_future();
         tokio::select! {
             ended = serving => ended.map_err(Error::internal)?,
             () = impatience => tracing::warn!("some clients never finished their requests; stopping without them"),
@@ -204,7 +205,9 @@ async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Optio
     };
     let mut write = founding.found(store, 1, key.check()).await?;
     for (number, name) in FIRST_ENVIRONMENTS.into_iter().enumerate() {
-        write.insert_environment(name, number == 0, false).await?;
+        let mut environment = Environment::new(name, write.now);
+        environment.standard = number == 0;
+        write.insert_environment(&mut environment).await?;
         create_keys(&mut write, &key, name).await?;
     }
     let first_key = match config.admin_key {

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use flagbearer::timestamp::Timestamp;
 use flagbearer_server::clock::ManualClock;
 use flagbearer_server::config::Config;
-use flagbearer_server::secret::Secret;
+use flagbearer_server::issuer::Issuer;
+use flagbearer_server::outbound::Outbound;
+use flagbearer_server::secret::{InstallationKey, Secret};
 use flagbearer_server::server::Server;
+use flagbearer_server::store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -81,6 +84,15 @@ impl TestServer {
         Api::new(&self.url, key)
     }
 
+    /// The issuing side by itself, on the same database and clock: another replica, without its HTTP.
+    pub async fn issuer(&self) -> Issuer {
+        let store = Store::open(&self.database.url, self.clock.clone()).await.expect("the database opens");
+        let installation = store.installation().await.expect("it can be read").expect("it is founded");
+        let key = InstallationKey::read(&self.database.key_file()).expect("it can be read").expect("a key file");
+        let outbound = Outbound::new(&["127.0.0.1".parse().expect("an address")]).expect("a client");
+        Issuer::new(Arc::new(store), Arc::new(key), outbound, installation.epoch, &self.url, "production")
+    }
+
     /// Stops the server and waits until it has finished what it began.
     pub async fn stop(mut self) -> Arc<Database> {
         drop(self.stop.take());
@@ -101,6 +113,7 @@ pub fn config(database: &Database) -> Config {
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
         outbound_allow: Vec::new(),
+        trusted_proxies: Vec::new(),
         rotate_keys_every: 90,
     }
 }

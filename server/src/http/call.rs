@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::Value;
 
+use super::address::ClientAddress;
 use super::{App, request_id};
 use crate::control::{Actor, Answer, Call, IfMatch, Success};
 use crate::error::{Error, Kind, Result};
@@ -47,20 +48,15 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 }
 
 async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
-    let actor = app.control.authenticate(&bearer(request.headers())?).await?;
+    let ClientAddress(address) = ClientAddress::of(request.headers(), request.extensions(), &app);
+    let actor = app.control.authenticate(&bearer(request.headers())?, address).await?;
     let (mut call, parts, bytes) = read(actor.into(), request).await?;
     call.once = match parts.headers.get("idempotency-key") {
         Some(value) if parts.method == Method::POST => {
             let text = value.to_str().ok().filter(|text| (1..=255).contains(&text.len())).ok_or_else(|| {
                 Error::malformed("HEADER_INVALID", "`Idempotency-Key` has 1 to 255 visible ASCII characters")
             })?;
-            let scope = format!(
-                "{}
-{}
-{}
-{text}",
-                call.actor.id, parts.method, parts.uri
-            );
+            let scope = format!("{}\n{}\n{}\n{text}", call.actor.id, parts.method, parts.uri);
             Some(app.control.once(&scope, &bytes))
         }
         _ => None,

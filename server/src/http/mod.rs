@@ -1,5 +1,6 @@
 //! The route table, to be read as a table of contents.
 
+mod address;
 mod admin;
 mod call;
 mod error;
@@ -19,6 +20,7 @@ use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use ipnet::IpNet;
 
 use crate::control::Control;
 use crate::error::{Error, Kind};
@@ -33,11 +35,14 @@ pub struct App {
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
     pub left_out: workos::LeftOut,
+    pub proxies: Arc<[IpNet]>,
 }
 
 impl App {
-    pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>) -> Self {
-        Self { store, control, issuer, running: call::Running::default(), left_out: workos::LeftOut::default() }
+    /// `proxies` are those whose word on where a request came from is taken.
+    pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>, proxies: &[IpNet]) -> Self {
+        let (running, left_out) = (call::Running::default(), workos::LeftOut::default());
+        Self { store, control, issuer, running, left_out, proxies: proxies.into() }
     }
 }
 
@@ -111,6 +116,7 @@ fn small() -> Router<App> {
         .route("/v1/users", post(admin::create_user).get(admin::users))
         .route("/v1/users/{user}", get(admin::user).patch(admin::patch_user).delete(admin::delete_user))
         .route("/v1/users/{user}/flags", get(admin::user_flags))
+        .route("/v1/users/{user}/password-reset", post(admin::create_password_reset))
         .route("/v1/applications", post(admin::create_application).get(admin::applications))
         .route(
             "/v1/applications/{application}",

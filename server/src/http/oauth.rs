@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::App;
+use super::address::ClientAddress;
 use super::call::too_large;
 use super::error::{Denied, uncached};
 use super::place::Place;
@@ -31,9 +32,13 @@ pub const REMEMBERED: i64 = 300;
 /// pass before a new key signs; and after an emergency it is what withdrawn keys live on for.
 const JWKS_FRESH: u32 = 60;
 
-pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
+pub async fn token(State(app): State<App>, place: Result<Place>, from: ClientAddress, request: Request) -> Response {
     match answer(&app, place, request).await {
         Ok(response) => uncached(response),
+        Err(denied) if denied.is_of_client() => match app.issuer.count_wrong_secret(from.0).await {
+            Ok(()) => denied.into_response(),
+            Err(error) => Denied::from(error).into_response(),
+        },
         Err(denied) => denied.into_response(),
     }
 }
@@ -201,7 +206,7 @@ fn client(headers: &HeaderMap, form: &HashMap<String, String>) -> Result<(String
 }
 
 /// Public documents may be read by any page.
-pub fn public(mut response: Response, seconds: u32) -> Response {
+fn public(mut response: Response, seconds: u32) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={seconds}")) {
@@ -211,7 +216,12 @@ pub fn public(mut response: Response, seconds: u32) -> Response {
 }
 
 pub async fn jwks(State(app): State<App>, Place(environment): Place) -> Result<Response> {
-    let jwks = app.issuer.keys.jwks(&environment).await?;
+    public_keys(&app, &environment).await
+}
+
+/// An environment's public keys, wherever they are asked for.
+pub async fn public_keys(app: &App, environment: &str) -> Result<Response> {
+    let jwks = app.issuer.keys.jwks(environment).await?;
     Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), JWKS_FRESH))
 }
 

@@ -1,5 +1,6 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
+mod accounts;
 mod exchange;
 mod keys;
 mod places;
@@ -12,6 +13,7 @@ mod upstream;
 
 use std::sync::Arc;
 
+pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
 pub use exchange::{Exchange, ExchangeRefused};
 pub use keys::Keys;
 pub use places::Places;

@@ -308,6 +308,13 @@ impl Write {
         Ok(())
     }
 
+    /// Notes in the log that something was done to a user that its document does not show.
+    pub fn note_user(&mut self, user: &User) -> Result<()> {
+        let logged = logged(&user.id, &user.attributes)?;
+        self.record(Edit::new(Entity::User, &user.id, Some(logged.clone()), Some(logged)).user(&user.id));
+        Ok(())
+    }
+
     /// Removes a user with its memberships and overrides, and ends its sessions.
     pub async fn delete_user(&mut self, user: &User) -> Result<()> {
         let id = user.id.as_str();

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod attempts;
 mod changes;
 mod directory;
 mod engine;
@@ -31,6 +32,7 @@ use flagbearer::timestamp::Timestamp;
 
 pub use api_keys::{ApiKey, Role};
 pub use applications::{Application, Branding, MAX_ACCESS_TOKEN_TTL, RequestedClaim, StoredApplication};
+pub use attempts::Limit;
 pub use changes::ChangeFilter;
 pub use directory::{Membership, Organization, StoredMembership, User};
 pub use engine::Connection;

@@ -35,6 +35,11 @@ impl Author {
             comment: Some(comment.into()),
         }
     }
+
+    /// The same, in the course of a request.
+    pub fn on_request(self, request_id: &str) -> Self {
+        Self { request_id: request_id.to_owned(), ..self }
+    }
 }
 
 /// The kinds of document that the change log holds.
@@ -133,6 +138,7 @@ pub struct Write {
     /// The change's number.
     pub revision: i64,
     edits: Vec<Edit>,
+    remark: Option<&'static str>,
 }
 
 impl Store {
@@ -163,7 +169,7 @@ impl DerefMut for Write {
 
 impl Write {
     pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64) -> Self {
-        Self { connection, now, revision, edits: Vec::new() }
+        Self { connection, now, revision, edits: Vec::new(), remark: None }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -174,6 +180,11 @@ impl Write {
     /// Notes an altered document for the log.
     pub fn record(&mut self, edit: Edit) {
         self.edits.push(edit);
+    }
+
+    /// Says what was done where the documents do not show it; an author's own comment goes before.
+    pub fn remark(&mut self, text: &'static str) {
+        self.remark = Some(text);
     }
 
     /// Writes the change and everything it describes, and makes both visible at once.
@@ -187,7 +198,7 @@ impl Write {
             author.id.as_str(),
             author.name.as_str(),
             author.request_id.as_str(),
-            author.comment.as_deref(),
+            author.comment.as_deref().or(self.remark),
         ];
         self.connection.execute(sql, parameters).await?;
         self.connection.execute("UPDATE installation SET changed_at = $1 WHERE id = 1", params![self.now]).await?;

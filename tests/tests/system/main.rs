@@ -4,6 +4,7 @@ mod api_keys;
 mod applications;
 mod architecture;
 mod article;
+mod attempts;
 mod bad_grants;
 mod bad_input;
 mod changes;

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::super::App;
+use super::super::address::ClientAddress;
 use super::super::call::{bearer, read};
 use super::super::error::Fault;
 use super::super::place::Place;
@@ -87,7 +88,8 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 async fn ask(app: &App, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     let Place(environment) = Place::from_request_parts(&mut parts, app).await?;
-    let actor = app.control.authenticate(&bearer(&parts.headers)?).await?;
+    let ClientAddress(address) = ClientAddress::of(&parts.headers, &parts.extensions, app);
+    let actor = app.control.authenticate(&bearer(&parts.headers)?, address).await?;
     let (call, parts, _) = read(actor.into(), Request::from_parts(parts, body)).await?;
     let mut request = Request::from_parts(parts, Body::empty());
     request.extensions_mut().insert(Asked { environment, call });

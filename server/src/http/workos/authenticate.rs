@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::{App, shape};
 use crate::control::{Answer, Once};
 use crate::error::{Error, Result};
+use crate::http::address::ClientAddress;
 use crate::http::call::{bearer, too_large};
 use crate::http::error::{Denied, uncached};
-use crate::http::oauth::{REMEMBERED, once, public};
+use crate::http::oauth::{REMEMBERED, once, public_keys};
 use crate::issuer::{Grant, Refused, Remember, Tokens};
 use crate::secret::Secret;
 use crate::store::{Application, Client, Role, Surface};
@@ -27,8 +28,8 @@ const WITHOUT: [&str; 5] = [
     "urn:workos:oauth:grant-type:radar-sms-challenge:code",
 ];
 
-pub async fn authenticate(State(app): State<App>, request: Request) -> Response {
-    match answer(&app, request).await {
+pub async fn authenticate(State(app): State<App>, from: ClientAddress, request: Request) -> Response {
+    match answer(&app, from, request).await {
         Ok(answer) => uncached(Json(answer).into_response()),
         Err(denied) => denied.into_response(),
     }
@@ -39,17 +40,16 @@ pub async fn jwks(State(app): State<App>, Path(client_id): Path<String>) -> Resu
     let found = app.store.read().await?.client(&client_id).await?;
     let served = found.filter(|(application, _)| Surface::WorkOs.serves(application.profile));
     let (application, _) = served.ok_or_else(|| Error::not_found("application", &client_id))?;
-    let jwks = app.issuer.keys.jwks(&application.environment).await?;
-    Ok(public(([(header::CONTENT_TYPE, "application/json")], jwks).into_response(), 300))
+    public_keys(&app, &application.environment).await
 }
 
-async fn answer(app: &App, request: Request) -> Result<Value, Denied> {
+async fn answer(app: &App, from: ClientAddress, request: Request) -> Result<Value, Denied> {
     let (parts, body) = request.into_parts();
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let asked = Asked::read(&parts.headers, &bytes)?;
     let grant_type = asked.required("grant_type")?;
     let secret = asked.secret("client_secret")?.or_else(|| bearer(&parts.headers).ok());
-    let application = client(app, asked.required("client_id")?, secret.as_ref()).await?;
+    let application = client(app, from, asked.required("client_id")?, secret.as_ref()).await?;
     let secret_hash = secret.as_ref().map(Secret::hash);
     let once = once(app, &parts.headers, &application.client_id, secret_hash.as_deref(), parts.uri.path(), &bytes)?;
     match grant_type {
@@ -94,7 +94,7 @@ async fn grant_once(
 /// The application that asks. Its secret is its own, or an API key of its environment; a public one may send none.
 ///
 /// Only a wrong secret is a 401: the SDKs take that for a wrong API key, and fail hard.
-async fn client(app: &App, client_id: &str, secret: Option<&Secret>) -> Result<Application, Denied> {
+async fn client(app: &App, from: ClientAddress, client_id: &str, secret: Option<&Secret>) -> Result<Application, Denied> {
     let unknown = || Denied::client(format!("there is no application `{client_id}`"));
     if client_id.contains('\0') {
         return Err(unknown());
@@ -105,14 +105,14 @@ async fn client(app: &App, client_id: &str, secret: Option<&Secret>) -> Result<A
         None if application.public => {}
         None => return Err(Denied::secret("this application keeps a secret: send it, or an API key, as `client_secret`")),
         Some(secret) if Some(secret.hash()) == secret_hash => {}
-        Some(secret) => of_environment(app, secret, &application.environment).await?,
+        Some(secret) => of_environment(app, from, secret, &application.environment).await?,
     }
     if Surface::WorkOs.serves(application.profile) { Ok(application) } else { Err(Refused::Profile.into()) }
 }
 
 /// Checks that a secret is an API key which may stand for the applications of an environment.
-async fn of_environment(app: &App, secret: &Secret, environment: &str) -> Result<(), Denied> {
-    let key = match app.control.authenticate(secret).await {
+async fn of_environment(app: &App, from: ClientAddress, secret: &Secret, environment: &str) -> Result<(), Denied> {
+    let key = match app.control.authenticate(secret, from.0).await {
         Ok(key) => key,
         Err(error) if error.code == Error::UNAUTHENTICATED => {
             return Err(Denied::secret("`client_secret` is neither this application's secret nor an API key"));
