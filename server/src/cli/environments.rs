@@ -37,6 +37,11 @@ pub enum Command {
         #[command(flatten)]
         write: Write,
     },
+    /// List the flags that WorkOS's runtime clients are not told of, because names alone do not say who gets them.
+    LeftOut {
+        /// The environment's name.
+        name: String,
+    },
     /// Delete an environment that no application is in: repeat its name as --confirm NAME.
     Delete {
         /// Its name.
@@ -60,6 +65,10 @@ impl Run for Command {
                 client.list(Request::get(["environments"]), &columns).await
             }
             Self::Show { name } => client.show(Request::get(["environments", &name])).await,
+            Self::LeftOut { name } => {
+                let columns = [text("FLAG", "/flag"), text("PAYLOAD", "/payload_version"), text("REASON", "/reason")];
+                client.list(Request::get(["environments", &name, "left-out-flags"]), &columns).await
+            }
             Self::Create { name, protected, write } => {
                 let body = json!({ "name": name, "protected": protected });
                 let request = Request::post(["environments"]).body(body).write(&write);

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod boolean_flags;
 mod call;
 mod changes;
 mod directory;
@@ -11,6 +12,7 @@ mod evaluation;
 mod explain;
 mod flags;
 mod overrides;
+mod roster;
 mod segments;
 mod sessions;
 mod settings;
@@ -18,8 +20,10 @@ mod settings;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
+pub use boolean_flags::BooleanFlag;
 pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
 pub use overrides::Whose;
+pub use roster::{Group, Roster, Unlisted};
 
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;

@@ -47,6 +47,12 @@ impl Control {
         self.change_setting(call, key, environment, |stored, _| Ok(Setting::parse(&call.body, &stored.flag)?)).await
     }
 
+    /// Switches a flag on or off; what it serves while on stays as it is.
+    pub async fn enable_flag(&self, call: &Call, key: &str, environment: &str, enabled: bool) -> Result<Answer> {
+        call.no_body()?;
+        self.change_setting(call, key, environment, |_, before| Ok(Setting { enabled, ..before.clone() })).await
+    }
+
     /// Makes None / Some / All the one rule.
     pub async fn put_targeting(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
         self.change_setting(call, key, environment, |stored, before| {

@@ -40,6 +40,7 @@ fn headers_of(kind: Kind, response: &mut Response) {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        let told = self.clone();
         let status = status(self.kind);
         let errors: Vec<Value> = self
             .errors
@@ -61,6 +62,8 @@ impl IntoResponse for Error {
         let mut response = (status, Json(problem)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers_of(self.kind, &mut response);
+        // For the surfaces whose clients read another shape: see [`declined`].
+        response.extensions_mut().insert(told);
         response
     }
 }
@@ -119,6 +122,21 @@ impl IntoResponse for TokenRefused {
         }
         uncached(response)
     }
+}
+
+/// A refusal as WorkOS's SDKs read it. They take a body of another media type for `null`, and fail over that.
+pub fn declined(mut response: Response) -> Response {
+    let Some(error) = response.extensions_mut().remove::<Error>() else { return response };
+    let mut body = json!({ "message": error.detail, "code": error.code });
+    // With this member a 400 becomes a `BadRequestException`; anywhere else it would hide the message.
+    if response.status() == StatusCode::BAD_REQUEST {
+        body["errors"] =
+            error.errors.iter().map(|error| json!({ "code": error.code.as_str(), "message": error.message })).collect();
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response::from_parts(parts, body.to_string().into())
 }
 
 /// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.

@@ -11,12 +11,15 @@ mod path;
 mod place;
 mod request_id;
 mod userinfo;
+mod workos;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 
 use crate::control::Control;
@@ -31,11 +34,12 @@ pub struct App {
     pub control: Control,
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
+    pub left_out: workos::LeftOut,
 }
 
 impl App {
     pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>) -> Self {
-        Self { store, control, issuer, running: call::Running::default() }
+        Self { store, control, issuer, running: call::Running::default(), left_out: workos::LeftOut::default() }
     }
 }
 
@@ -51,14 +55,23 @@ pub fn router(app: App) -> Router {
         .merge(guarded(&app, large(), LARGE))
         .merge(issuers(&app))
         .merge(kinde::routes(&app))
+        .merge(workos::routes(&app))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
-        .fallback(|| async { Error::new(Kind::NotFound, "ROUTE_NOT_FOUND", "there is nothing at this path") })
+        .fallback(nothing_here)
         .method_not_allowed_fallback(|| async {
             Error::new(Kind::MethodUnknown, "METHOD_NOT_ALLOWED", "this path does not take this method")
         })
         .layer(from_fn(request_id::layer))
         .with_state(app)
+}
+
+/// Said in the shape that whoever asks at such a path reads.
+async fn nothing_here(uri: Uri) -> Response {
+    if workos::owns(uri.path()) {
+        return workos::not_covered().await;
+    }
+    Error::new(Kind::NotFound, "ROUTE_NOT_FOUND", "there is nothing at this path").into_response()
 }
 
 fn guarded(app: &App, routes: Router<App>, limit: usize) -> Router<App> {
@@ -85,6 +98,7 @@ fn small() -> Router<App> {
             get(admin::environment).patch(admin::patch_environment).delete(admin::delete_environment),
         )
         .route("/v1/environments/{environment}/flags", get(admin::settings))
+        .route("/v1/environments/{environment}/left-out-flags", get(admin::left_out_flags))
         .route("/v1/organizations", post(admin::create_organization).get(admin::organizations))
         .route(
             "/v1/organizations/{organization}",

@@ -38,7 +38,7 @@ pub use history::{Past, Standpoint};
 pub use idempotency::{Memo, Remembered};
 pub use installation::{Founding, Installation};
 pub use later::Later;
-pub use overrides::{Level, StoredOverride};
+pub use overrides::{BooleanOverride, Level, StoredOverride};
 pub use passwords::StoredPassword;
 pub use rotate::{Client, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;

@@ -2,6 +2,8 @@
 
 use flagbearer::flag::{Flag, FlagType, FlagValue};
 use flagbearer::setting::Override;
+use flagbearer::subject::SubjectKind;
+use flagbearer::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, params};
@@ -76,6 +78,24 @@ impl StoredOverride {
         }
         value["revision"] = self.revision.into();
         Ok(value)
+    }
+}
+
+/// An override of a boolean flag, as far as it decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BooleanOverride {
+    /// The flag's id.
+    pub flag: String,
+    pub kind: SubjectKind,
+    pub subject: String,
+    pub value: bool,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl BooleanOverride {
+    /// Whether it is there at this instant.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 }
 
@@ -178,6 +198,24 @@ impl Connection {
                    WHERE o.level = $1 AND o.subject = $2 ORDER BY f.key, o.environment";
         let rows = self.rows(sql, params![level, subject]).await?;
         rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+    }
+
+    /// Every override of boolean flags that bears on an environment, users' among them, in order of flag and subject.
+    pub async fn boolean_overrides(&mut self, environment: &str) -> Result<Vec<BooleanOverride>> {
+        // A JSON flag's override may be `true` as well: whoever asks looks for flags that are boolean.
+        let sql = "SELECT flag, level, subject, value, expires_at FROM overrides WHERE value IN ('true', 'false') \
+                   AND environment IN ('', $1) ORDER BY flag, level, subject";
+        let rows = self.rows(sql, params![environment]).await?;
+        let read = |row: &Row| {
+            Ok(BooleanOverride {
+                flag: row.text(0)?,
+                kind: if row.text(1)? == "user" { SubjectKind::User } else { SubjectKind::Organization },
+                subject: row.text(2)?,
+                value: row.text(3)? == "true",
+                expires_at: row.maybe_time(4)?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The different values that a flag's overrides hold at a level; `environment` is '' for users'.

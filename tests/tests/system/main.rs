@@ -33,3 +33,4 @@ mod settings;
 mod stop;
 mod subject_flags;
 mod time_travel;
+mod workos;
