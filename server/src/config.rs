@@ -1,10 +1,11 @@
 //! The options of `flagbearer serve`. The comments here are `--help` and the reference.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use ipnet::IpNet;
 
 use crate::secret::Secret;
 
@@ -43,4 +44,16 @@ pub struct Config {
     /// The secret of an administrator API key that exists from the start, for automation; at least 32 characters.
     #[arg(long, env = "FLAGBEARER_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<Secret>,
+
+    /// The proxies in front of this server, whose `X-Forwarded-For` says where a request came from: addresses or ranges
+    /// such as 10.0.0.0/8, separated by commas. Without any that header is ignored: everybody could write it.
+    #[arg(long, env = "FLAGBEARER_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',', value_parser = range)]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// One address, or a range of them.
+fn range(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let range = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    range.map_err(|_| format!("`{text}` is not an address such as 10.0.0.1 or a range such as 10.0.0.0/8"))
 }

@@ -19,6 +19,10 @@ pub enum Kind {
     MediaTypeUnknown,
     /// Well formed, but not allowed.
     Refused,
+    /// Too often in too short a time; good again after so many seconds.
+    TooMany {
+        retry_after: i64,
+    },
     /// For now: the database is busy or away.
     Unavailable,
     /// Ours.
@@ -45,6 +49,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// The code of a transaction that lost a race and may simply be run again.
     pub const RACED: &'static str = "RACED";
+
+    /// The code where another account signs in by the same address.
+    pub const EMAIL_IN_USE: &'static str = "EMAIL_IN_USE";
 
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
         Self { kind, code, detail: detail.into(), errors: Vec::new(), listing: Vec::new() }
@@ -99,6 +106,11 @@ impl Error {
 
     pub fn unavailable() -> Self {
         Self::new(Kind::Unavailable, "UNAVAILABLE", "the database is busy or away; try again in a moment")
+    }
+
+    pub fn too_many_attempts(retry_after: i64) -> Self {
+        let detail = format!("too many failed attempts; try again in {retry_after} seconds");
+        Self::new(Kind::TooMany { retry_after }, "TOO_MANY_ATTEMPTS", detail)
     }
 
     pub fn listing(mut self, listing: Vec<serde_json::Value>) -> Self {

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::http::{App, router};
 use crate::issuer::{Issuer, create_keys};
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
-use crate::store::{ApiKey, Author, Role, Store};
+use crate::store::{ApiKey, Author, Environment, Role, Store};
 
 /// How often ended sessions are cleared away.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -29,6 +29,9 @@ const FIRST_ENVIRONMENTS: [&str; 2] = ["production", "staging"];
 
 /// How long a stop waits for clients that are in the middle of a request. Orchestrators kill after 10 to 30 seconds.
 const FAREWELL: Duration = Duration::from_secs(8);
+
+/// Who does what a start does, in the change log.
+const STARTED: &str = "the server's start";
 
 /// A server that is ready to run.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Server {
         let key = Arc::new(key);
         let issuer = Arc::new(Issuer::new(store.clone(), key.clone(), installation.epoch, &public_url, &standard.name));
         let control = Control::new(store.clone(), key, issuer.clone());
-        Ok(Self { listener, app: App::new(store, control, issuer), address, public_url, first_key })
+        Ok(Self { listener, app: App::new(store, control, issuer, &config.trusted_proxies), address, public_url, first_key })
     }
 
     /// Answers until `stop`; then finishes what it has begun, as far as the clients let it, and closes the database.
@@ -110,7 +113,8 @@ impl Server {
                 tracing::debug!(%error, "TCP_NODELAY could not be set");
             }
         });
-        let serving = axum::serve(listener, router(self.app)).with_graceful_shutdown(stop).into_future();
+        let service = router(self.app).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop).into_future();
         tokio::select! {
             ended = serving => ended.map_err(Error::internal)?,
             () = impatience => tracing::warn!("some clients never finished their requests; stopping without them"),
@@ -182,7 +186,9 @@ async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Optio
     };
     let mut write = founding.found(store, 1, key.check()).await?;
     for (number, name) in FIRST_ENVIRONMENTS.into_iter().enumerate() {
-        write.insert_environment(name, number == 0, false).await?;
+        let mut environment = Environment::new(name, write.now);
+        environment.standard = number == 0;
+        write.insert_environment(&mut environment).await?;
         create_keys(&mut write, &key, name).await?;
     }
     let first_key = match config.admin_key {
@@ -197,7 +203,7 @@ async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Optio
             Some(secret)
         }
     };
-    write.commit(&system("the installation is founded")).await?;
+    write.commit(&Author::system(STARTED, "", "the installation is founded")).await?;
     Ok((key, first_key))
 }
 
@@ -218,16 +224,6 @@ async fn put_admin_key(store: &Store, secret: &Secret) -> Result<()> {
         revision,
     };
     write.put_api_key(&key, &hash).await?;
-    write.commit(&system("the configured administrator key is set")).await?;
+    write.commit(&Author::system(STARTED, "", "the configured administrator key is set")).await?;
     Ok(())
-}
-
-fn system(comment: &str) -> Author {
-    Author {
-        actor_type: "system",
-        id: "system".to_owned(),
-        name: "the server's start".to_owned(),
-        request_id: String::new(),
-        comment: Some(comment.to_owned()),
-    }
 }

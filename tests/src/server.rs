@@ -5,8 +5,10 @@ use std::sync::Arc;
 use flagbearer::timestamp::Timestamp;
 use flagbearer_server::clock::ManualClock;
 use flagbearer_server::config::Config;
-use flagbearer_server::secret::Secret;
+use flagbearer_server::issuer::Issuer;
+use flagbearer_server::secret::{InstallationKey, Secret};
 use flagbearer_server::server::Server;
+use flagbearer_server::store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -37,8 +39,13 @@ impl TestServer {
 
     /// A server on a database that there is: another replica, or the same again.
     pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
-        crate::logs::keep();
         let config = config(&database);
+        Self::configured(config, database, clock).await
+    }
+
+    /// The same, started otherwise than test servers are.
+    pub async fn configured(config: Config, database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
+        crate::logs::keep();
         let server = Server::open_with_clock(&config, clock.clone()).await.expect("the server opens");
         let url = server.public_url.clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -61,6 +68,14 @@ impl TestServer {
         Api::new(&self.url, key)
     }
 
+    /// The issuing side by itself, on the same database and clock: another replica, without its HTTP.
+    pub async fn issuer(&self) -> Issuer {
+        let store = Store::open(&self.database.url, self.clock.clone()).await.expect("the database opens");
+        let installation = store.installation().await.expect("it can be read").expect("it is founded");
+        let key = InstallationKey::read(&self.database.key_file()).expect("it can be read").expect("a key file");
+        Issuer::new(Arc::new(store), Arc::new(key), installation.epoch, &self.url, "production")
+    }
+
     /// Stops the server and waits until it has finished what it began.
     pub async fn stop(mut self) -> Arc<Database> {
         drop(self.stop.take());
@@ -80,5 +95,6 @@ pub fn config(database: &Database) -> Config {
         key_file: database.key_file(),
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
+        trusted_proxies: Vec::new(),
     }
 }

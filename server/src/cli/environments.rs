@@ -1,11 +1,13 @@
 //! `flagbearer environments`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 
 use super::Run;
 use super::client::{Client, Request, Write};
 use super::failure::Failure;
+use super::fields::{body, not_empty};
 use super::show::text;
 
 #[derive(Debug, Subcommand)]
@@ -24,16 +26,21 @@ pub enum Command {
         /// Only administrators may change flags there.
         #[arg(long)]
         protected: bool,
+        /// Whoever comes to its sign-in page may make an account.
+        #[arg(long)]
+        sign_up: bool,
+        /// Its issuer is https://HOST, not a path of the public URL; cannot be changed later.
+        #[arg(long)]
+        host: Option<String>,
         #[command(flatten)]
         write: Write,
     },
-    /// Say whether only administrators may change flags there.
+    /// Change who may do what there.
     Edit {
         /// Its name.
         name: String,
-        /// Whether they alone may.
-        #[arg(long, action = clap::ArgAction::Set, value_name = "true|false")]
-        protected: bool,
+        #[command(flatten)]
+        fields: Fields,
         #[command(flatten)]
         write: Write,
     },
@@ -51,6 +58,16 @@ pub enum Command {
     },
 }
 
+#[derive(Debug, Args, Serialize)]
+pub struct Fields {
+    /// Whether only administrators may change flags there.
+    #[arg(long, value_name = "true|false")]
+    protected: Option<bool>,
+    /// Whether whoever comes to its sign-in page may make an account.
+    #[arg(long, value_name = "true|false")]
+    sign_up: Option<bool>,
+}
+
 impl Run for Command {
     async fn run(self, client: &Client) -> Result<(), Failure> {
         match self {
@@ -59,6 +76,7 @@ impl Run for Command {
                     text("NAME", "/name"),
                     text("DEFAULT", "/default"),
                     text("PROTECTED", "/protected"),
+                    text("SIGN-UP", "/sign_up"),
                     text("REVISION", "/current_revision"),
                     text("ISSUER", "/issuer"),
                 ];
@@ -69,15 +87,16 @@ impl Run for Command {
                 let columns = [text("FLAG", "/flag"), text("PAYLOAD", "/payload_version"), text("REASON", "/reason")];
                 client.list(Request::get(["environments", &name, "left-out-flags"]), &columns).await
             }
-            Self::Create { name, protected, write } => {
-                let body = json!({ "name": name, "protected": protected });
-                let request = Request::post(["environments"]).body(body).write(&write);
+            Self::Create { name, protected, sign_up, host, write } => {
+                let fields = json!({ "name": name, "protected": protected, "sign_up": sign_up, "host": host });
+                let request = Request::post(["environments"]).body(body(fields, &[])?).write(&write);
                 client.change(request, &format!("Created the environment `{name}`")).await.map(drop)
             }
-            Self::Edit { name, protected, write } => {
-                let request = Request::patch(["environments", &name]).body(json!({ "protected": protected })).write(&write);
-                let done = if protected { "is protected now" } else { "is not protected any more" };
-                client.change(request, &format!("The environment `{name}` {done}")).await.map(drop)
+            Self::Edit { name, fields, write } => {
+                let body = body(fields, &[])?;
+                not_empty(&body)?;
+                let request = Request::patch(["environments", &name]).body(body).write(&write);
+                client.change(request, &format!("Changed the environment `{name}`")).await.map(drop)
             }
             Self::Delete { name, write } => {
                 let request = Request::delete(["environments", &name]).write(&write);

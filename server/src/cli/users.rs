@@ -1,14 +1,18 @@
 //! `flagbearer users`.
 
+use std::io::{IsTerminal, stdin};
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
 use super::fields::{body, not_empty};
-use super::show::text;
+use super::show::{print, text, words};
 use super::{Run, value};
+use crate::secret::Secret;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -37,9 +41,26 @@ pub enum Command {
         id: String,
         #[command(flatten)]
         fields: Fields,
-        /// Take something away: email, name or attributes.
+        /// Take something away: email, name, picture, password or attributes.
         #[arg(long, value_name = "WHAT", value_delimiter = ',')]
         unset: Vec<String>,
+        #[command(flatten)]
+        write: Write,
+    },
+    /// Set the password that a user signs in by: asked for, or the first line of standard input. Sessions end.
+    SetPassword {
+        /// The user's id.
+        id: String,
+        #[command(flatten)]
+        write: Write,
+    },
+    /// Make a link by which a user sets a new password: good once, for an hour.
+    ResetLink {
+        /// The user's id.
+        id: String,
+        /// At this environment's page; the default one's where none is named.
+        #[arg(long, short, value_name = "NAME")]
+        environment: Option<String>,
         #[command(flatten)]
         write: Write,
     },
@@ -57,9 +78,15 @@ pub struct Fields {
     /// The address; it is in no token and not in the change log.
     #[arg(long)]
     email: Option<String>,
+    /// Whether the address is known to be the user's own.
+    #[arg(long, value_name = "true|false")]
+    email_verified: Option<bool>,
     /// A name for people.
     #[arg(long)]
     name: Option<String>,
+    /// The URL of a picture.
+    #[arg(long, value_name = "URL")]
+    picture: Option<String>,
     /// What conditions of segments may ask for, all of them: JSON such as '{"plan": "pro"}', @FILE, or @- for standard input.
     #[arg(long, value_name = "JSON", value_parser = value::document)]
     attributes: Option<Value>,
@@ -86,10 +113,48 @@ impl Run for Command {
                 let request = Request::patch(["users", &id]).body(body).write(&write);
                 client.change(request, &format!("Changed the user {id}")).await.map(drop)
             }
+            Self::SetPassword { id, write } => {
+                let password = password()?;
+                let request = Request::patch(["users", &id]).body(json!({ "password": password.expose() })).write(&write);
+                client
+                    .change(request, &format!("Set the password of the user {id}; sessions and browsers are signed out"))
+                    .await
+                    .map(drop)
+            }
+            Self::ResetLink { id, environment, write } => {
+                let body = body(json!({ "environment": environment }), &[])?;
+                let request = Request::post(["users", &id, "password-reset"]).body(body).write(&write);
+                let answer = client.change(request, &format!("Made a link for the user {id}")).await?;
+                if !client.json {
+                    print(&format!("  {}\n", words(&answer["url"])));
+                    print(&format!(
+                        "It is good once, until {}. Whoever has it can sign in as the user.\n",
+                        words(&answer["expires_at"])
+                    ));
+                }
+                Ok(())
+            }
             Self::Delete { id, write } => {
                 let request = Request::delete(["users", &id]).write(&write);
                 client.change(request, &format!("Deleted the user {id}")).await.map(drop)
             }
         }
     }
+}
+
+/// A new password: typed twice without being shown, or the first line of standard input. Never an argument: others see those.
+fn password() -> Result<Secret, Failure> {
+    let unreadable = |error| Failure::new("PASSWORD_MISSING", format!("no password could be read: {error}"));
+    if !stdin().is_terminal() {
+        let mut line = String::new();
+        stdin().read_line(&mut line).map_err(unreadable)?;
+        let line = Zeroizing::new(line);
+        return Ok(Secret::new(line.trim_end_matches(['\r', '\n'])));
+    }
+    let ask = |prompt| rpassword::prompt_password(prompt).map(Secret::new).map_err(unreadable);
+    let password = ask("New password: ")?;
+    if ask("Again: ")?.expose() != password.expose() {
+        return Err(Failure::new("ARGUMENT_INVALID", "the two are not the same; nothing was changed"));
+    }
+    Ok(password)
 }

@@ -226,10 +226,12 @@ impl Control {
             effects::of_attributes(&mut write, SubjectKind::User, id, &before.attributes, &after.attributes).await?;
         if let Some(None) = password {
             write.delete_password(id).await?;
+            write.remark("a password was taken away");
         }
         write.put_user(Some(&before), &mut after).await?;
         if let Some(hash) = &hash {
             write.put_password(&after, hash).await?;
+            write.remark("a password was set");
         }
         let revision = write.revision;
         let answer = Answer::done(outcome.answer(revision, after.answer()?)?).at(revision);

@@ -24,6 +24,27 @@ fn name(node: &Node<'_>) -> Result<String> {
     Err(node.error(ErrorCode::KeyInvalid, detail).into())
 }
 
+/// A host of an issuer's own, as browsers name it: small letters, and a port where it is not the one of https.
+fn host(node: &Node<'_>) -> Result<String> {
+    let text = node.string()?;
+    let (name, port) = match text.split_once(':') {
+        None => (text, None),
+        Some((name, port)) => (name, Some(port)),
+    };
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let port_is_good = |port: &str| !port.starts_with(['0', '+']) && port != "443" && port.parse::<u16>().is_ok();
+    if name.len() <= 253 && name.split('.').all(label) && port.is_none_or(port_is_good) {
+        return Ok(text.to_owned());
+    }
+    let detail = "a host is a name in small letters such as `login.example.com`, with a port (`:8443`) where it is not 443";
+    Err(node.error(ErrorCode::ValueInvalid, detail).into())
+}
+
 impl Control {
     fn environment_answer(&self, environment: &Environment) -> Result<Value> {
         let mut document = environment.document();
@@ -40,10 +61,20 @@ impl Control {
         call.may_administer()?;
         let mut members = Node::root(&call.body).members()?;
         let name = name(&members.required("name")?)?;
-        let protected = members.optional("protected").map(|node| node.boolean()).transpose()?.unwrap_or(false);
+        let mut environment = Environment::new(&name, self.store.now());
+        environment.protected = members.optional("protected").map(|node| node.boolean()).transpose()?.unwrap_or(false);
+        environment.sign_up = members.optional("sign_up").map(|node| node.boolean()).transpose()?.unwrap_or(false);
+        environment.host = members.optional("host").as_ref().map(host).transpose()?;
         members.finish()?;
         let mut write = self.store.write().await?;
-        if write.environments().await?.iter().any(|environment| environment.name == name) {
+        environment.created_at = write.now;
+        let others = write.environments().await?;
+        if let Some(host) = &environment.host
+            && (self.issuer.places.is_public_host(host) || others.iter().any(|other| other.host.as_ref() == Some(host)))
+        {
+            return Err(Error::conflict("HOST_IN_USE", format!("another environment's issuer is at `{host}`")));
+        }
+        if others.iter().any(|environment| environment.name == name) {
             return Err(Error::conflict("ENVIRONMENT_EXISTS", format!("there is an environment `{name}` already")));
         }
         if write.environment_was(&name).await? {
@@ -52,7 +83,7 @@ impl Control {
             );
             return Err(Error::conflict("ENVIRONMENT_NAME_USED", detail));
         }
-        let environment = write.insert_environment(&name, false, protected).await?;
+        write.insert_environment(&mut environment).await?;
         issuer::create_keys(&mut write, &self.key, &name).await?;
         let revision = write.revision;
         let body = Outcome::default().answer(revision, self.environment_answer(&environment)?)?;
@@ -89,6 +120,15 @@ impl Control {
         }
         if let Some(node) = members.present("protected") {
             after.protected = node.boolean()?;
+        }
+        if let Some(node) = members.present("sign_up") {
+            after.sign_up = node.boolean()?;
+        }
+        if let Some(node) = members.present("host")
+            && node.value.as_str() != before.host.as_deref()
+        {
+            let detail = "an environment keeps its host: its issuer's URL is it; make another environment for another host";
+            return Err(node.error(ErrorCode::Immutable, detail).into());
         }
         members.finish()?;
         write.update_environment(&before, &mut after).await?;

@@ -12,11 +12,13 @@ mod evaluation;
 mod explain;
 mod flags;
 mod overrides;
+mod password_resets;
 mod roster;
 mod segments;
 mod sessions;
 mod settings;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
@@ -49,12 +51,14 @@ impl Control {
         Self { store, key, issuer }
     }
 
-    /// Whose key it is.
-    pub async fn authenticate(&self, key: &Secret) -> Result<ApiKey> {
-        let found = self.store.read().await?.api_key_by_hash(&key.hash()).await?;
-        found.ok_or_else(|| {
-            Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", "this API key is not known; it may have been deleted")
-        })
+    /// Whose key it is. A wrong one is counted by the address that it came from.
+    pub async fn authenticate(&self, key: &Secret, address: IpAddr) -> Result<ApiKey> {
+        if let Some(found) = self.store.read().await?.api_key_by_hash(&key.hash()).await? {
+            return Ok(found);
+        }
+        self.issuer.count_wrong_secret(address).await?;
+        let detail = "this API key is not known; it may have been deleted";
+        Err(Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", detail))
     }
 
     /// What makes a retry of this request recognisable. `scope` names the caller, the place and the key.

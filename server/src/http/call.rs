@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::Value;
 
+use super::address::ClientAddress;
 use super::{App, request_id};
 use crate::control::{Actor, Answer, Call, IfMatch, Success};
 use crate::error::{Error, Kind, Result};
@@ -47,7 +48,8 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 }
 
 async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
-    let actor = app.control.authenticate(&bearer(request.headers())?).await?;
+    let ClientAddress(address) = ClientAddress::of(request.headers(), request.extensions(), &app);
+    let actor = app.control.authenticate(&bearer(request.headers())?, address).await?;
     let (mut call, parts, bytes) = read(actor.into(), request).await?;
     call.once = match parts.headers.get("idempotency-key") {
         Some(value) if parts.method == Method::POST => {

@@ -10,7 +10,8 @@ use super::request_id;
 use crate::error::{Error, Kind};
 use crate::issuer::Refused;
 
-fn status(kind: Kind) -> StatusCode {
+/// The status of a refusal.
+pub fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::Malformed => StatusCode::BAD_REQUEST,
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -22,6 +23,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::MediaTypeUnknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal | Kind::Configuration => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -33,8 +35,8 @@ fn headers_of(kind: Kind, response: &mut Response) {
     if kind == Kind::Unauthenticated {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if kind == Kind::Unavailable {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(seconds) = retry_after(kind) {
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
 }
 
@@ -139,16 +141,36 @@ pub fn declined(mut response: Response) -> Response {
     Response::from_parts(parts, body.to_string().into())
 }
 
+/// When to try again, in seconds, where that may help.
+fn retry_after(kind: Kind) -> Option<i64> {
+    match kind {
+        Kind::TooMany { retry_after } => Some(retry_after),
+        Kind::Unavailable => Some(1),
+        _ => None,
+    }
+}
+
 /// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.
 pub struct Denied {
     status: StatusCode,
     error: &'static str,
     description: String,
+    retry_after: Option<i64>,
 }
 
 impl Denied {
     pub fn request(description: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, error: "invalid_request", description: description.into() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error: "invalid_request",
+            description: description.into(),
+            retry_after: None,
+        }
+    }
+
+    /// Whether the client itself was refused: not known, or its secret wrong.
+    pub fn is_of_client(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
     }
 
     pub fn grant_type(description: impl Into<String>) -> Self {
@@ -159,6 +181,10 @@ impl Denied {
 impl From<Refused> for Denied {
     fn from(refused: Refused) -> Self {
         let description = refused.to_string();
+        let retry_after = match &refused {
+            Refused::Failed(error) => retry_after(error.kind),
+            _ => None,
+        };
         let (status, error) = match refused {
             Refused::Client => (StatusCode::UNAUTHORIZED, "invalid_client"),
             Refused::Profile => (StatusCode::BAD_REQUEST, "invalid_client"),
@@ -170,16 +196,20 @@ impl From<Refused> for Denied {
             Refused::Failed(error) if error.kind == Kind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }
+            // No RFC has a word for it in this place; clients that know none go by the status.
+            Refused::Failed(Error { kind: Kind::TooMany { .. }, .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
+            }
             Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
-        Self { status, error, description }
+        Self { status, error, description, retry_after }
     }
 }
 
 impl From<Error> for Denied {
     fn from(error: Error) -> Self {
         match error.kind {
-            Kind::Unavailable | Kind::Internal => Refused::Failed(error).into(),
+            Kind::Unavailable | Kind::TooMany { .. } | Kind::Internal => Refused::Failed(error).into(),
             Kind::NotFound => Self { status: StatusCode::NOT_FOUND, ..Self::request(error.detail) },
             Kind::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::request(error.detail) },
             // Another body under a used `Idempotency-Key`, as everywhere.
@@ -196,8 +226,8 @@ impl IntoResponse for Denied {
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flagbearer\""));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         uncached(response)
     }

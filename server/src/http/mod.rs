@@ -1,5 +1,6 @@
 //! The route table, to be read as a table of contents.
 
+mod address;
 mod admin;
 mod call;
 mod cors;
@@ -10,6 +11,7 @@ mod oauth;
 mod path;
 mod place;
 mod request_id;
+mod sign_in;
 mod userinfo;
 mod workos;
 
@@ -21,6 +23,7 @@ use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use ipnet::IpNet;
 
 use crate::control::Control;
 use crate::error::{Error, Kind};
@@ -34,12 +37,15 @@ pub struct App {
     pub control: Control,
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
+    pub proxies: Arc<[IpNet]>,
     pub left_out: workos::LeftOut,
 }
 
 impl App {
-    pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>) -> Self {
-        Self { store, control, issuer, running: call::Running::default(), left_out: workos::LeftOut::default() }
+    /// `proxies` are those whose word on where a request came from is taken.
+    pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>, proxies: &[IpNet]) -> Self {
+        let (running, left_out) = (call::Running::default(), workos::LeftOut::default());
+        Self { store, control, issuer, running, proxies: proxies.into(), left_out }
     }
 }
 
@@ -113,6 +119,7 @@ fn small() -> Router<App> {
         .route("/v1/users", post(admin::create_user).get(admin::users))
         .route("/v1/users/{user}", get(admin::user).patch(admin::patch_user).delete(admin::delete_user))
         .route("/v1/users/{user}/flags", get(admin::user_flags))
+        .route("/v1/users/{user}/password-reset", post(admin::create_password_reset))
         .route("/v1/applications", post(admin::create_application).get(admin::applications))
         .route(
             "/v1/applications/{application}",
@@ -162,6 +169,10 @@ fn issuers(app: &App) -> Router<App> {
     Router::new()
         .merge(called(""))
         .merge(called("/env/{environment}"))
+        .merge(pages())
+        .route("/user_management/authorize", get(sign_in::authorize_workos))
+        .route("/user_management/sessions/logout", get(sign_in::logout_workos))
+        .nest("/env/{environment}", pages())
         .route("/.well-known/jwks.json", get(oauth::jwks))
         .route("/env/{environment}/.well-known/jwks.json", get(oauth::jwks))
         .route("/.well-known/openid-configuration", get(oauth::metadata))
@@ -170,4 +181,15 @@ fn issuers(app: &App) -> Router<App> {
         .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
         .route_layer(from_fn(path::layer))
         .layer(DefaultBodyLimit::max(SMALL))
+}
+
+/// Where browsers come to, of each issuer.
+fn pages() -> Router<App> {
+    Router::new()
+        .route("/oauth2/auth", get(sign_in::authorize).post(sign_in::authorize_posted))
+        .route("/sign-in", get(sign_in::sign_in).post(sign_in::sign_in_posted))
+        .route("/sign-in/organization", get(sign_in::organization).post(sign_in::organization_posted))
+        .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
+        .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
+        .route("/logout", get(sign_in::logout).post(sign_in::logout_posted))
 }

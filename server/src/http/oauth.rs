@@ -12,21 +12,26 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::App;
+use super::address::ClientAddress;
 use super::call::too_large;
 use super::error::{Denied, uncached};
 use super::place::Place;
 use crate::control::{Answer, Once, Success};
 use crate::error::{Error, Result};
-use crate::issuer::{Grant, MachineGrant, Refused, Tokens};
+use crate::issuer::{CodeGrant, Grant, MachineGrant, Refused, Tokens};
 use crate::secret::Secret;
-use crate::store::{Client, Surface};
+use crate::store::{Client, Memo, Origin, Surface};
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
 const REMEMBERED: i64 = 300;
 
-pub async fn token(State(app): State<App>, place: Result<Place>, request: Request) -> Response {
+pub async fn token(State(app): State<App>, place: Result<Place>, from: ClientAddress, request: Request) -> Response {
     match answer(&app, place, request).await {
         Ok(response) => uncached(response),
+        Err(denied) if denied.is_of_client() => match app.issuer.count_wrong_secret(from.0).await {
+            Ok(()) => denied.into_response(),
+            Err(error) => Denied::from(error).into_response(),
+        },
         Err(denied) => denied.into_response(),
     }
 }
@@ -37,71 +42,120 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let form = form(&parts.headers, bytes.clone()).await?;
     let (client_id, client_secret) = client(&parts.headers, &form)?;
-    match form.get("grant_type").map(String::as_str) {
-        Some("refresh_token") => {}
-        Some("client_credentials") => {
-            return machine(app, &environment, &client_id, client_secret.as_ref(), &form).await;
-        }
-        Some(_) => {
-            return Err(Denied::grant_type("the grants are: refresh_token, client_credentials"));
-        }
-        None => return Err(Denied::request("`grant_type` is required")),
-    }
-    let refresh_token = form.get("refresh_token").ok_or_else(|| Denied::request("`refresh_token` is required"))?;
-    let grant = Grant {
-        environment: &environment,
-        client_id: &client_id,
-        client: Client::Secret(client_secret.as_ref().map(Secret::hash)),
-        surface: Surface::OAuth,
-        refresh_token,
-        organization: form.get("organization_id").map(String::as_str),
-    };
-    let Some(once) = once(app, &parts.headers, &grant, parts.uri.path(), &bytes)? else {
-        let tokens = app.issuer.refresh(&grant, None).await?.ok_or_else(|| Error::internal("nothing was issued"))?;
-        return Ok(Json(tokens.answer()).into_response());
-    };
-    if !app.issuer.is_genuine(refresh_token) {
-        return Err(Refused::Grant.into());
-    }
-    if let Some(answer) = app.control.recall(&once).await? {
-        return Ok(Json(answer.body).into_response());
-    }
-    let remember = |tokens: &Tokens| {
-        let answer = Answer { success: Success::Done, body: tokens.answer(), revision: None };
-        app.control.memo(&once, &answer, REMEMBERED)
-    };
-    match app.issuer.refresh(&grant, Some(&remember)).await? {
-        Some(tokens) => Ok(Json(tokens.answer()).into_response()),
-        None => {
-            let answer = app.control.recall(&once).await?.ok_or_else(Error::unavailable)?;
-            Ok(Json(answer.body).into_response())
-        }
+    let asked = Asked { app, environment: &environment, client_id, client_secret, form, place: parts.uri.path() };
+    let once = once(&parts.headers, &asked, &bytes)?;
+    match asked.form.get("grant_type").map(String::as_str) {
+        Some("authorization_code") => asked.redeem(once.as_ref()).await,
+        Some("refresh_token") => asked.refresh(once.as_ref()).await,
+        Some("client_credentials") => asked.machine().await,
+        Some(_) => Err(Denied::grant_type("the grants are: authorization_code, refresh_token, client_credentials")),
+        None => Err(Denied::request("`grant_type` is required")),
     }
 }
 
-/// RFC 6749 §4.4. Kinde's clients name the organization by its code.
-async fn machine(
-    app: &App,
-    environment: &str,
-    client_id: &str,
-    secret: Option<&Secret>,
-    form: &HashMap<String, String>,
-) -> Result<Response, Denied> {
-    let application = app.issuer.client(environment, client_id, secret, Surface::OAuth).await?;
-    let named = |name: &str| form.get(name).map(String::as_str);
-    let organization = named("organization_id").or(named("org_code"));
-    let grant = MachineGrant { audience: named("audience"), scope: named("scope"), organization };
-    Ok(Json(app.issuer.machine(&application, &grant).await?.answer()).into_response())
+/// A token request, taken apart.
+struct Asked<'a> {
+    app: &'a App,
+    environment: &'a str,
+    client_id: String,
+    client_secret: Option<Secret>,
+    form: HashMap<String, String>,
+    place: &'a str,
+}
+
+impl Asked<'_> {
+    fn optional(&self, name: &str) -> Option<&str> {
+        self.form.get(name).map(String::as_str)
+    }
+
+    fn required(&self, name: &str) -> Result<&str, Denied> {
+        self.optional(name).ok_or_else(|| Denied::request(format!("`{name}` is required")))
+    }
+
+    /// RFC 6749 §4.1.3.
+    async fn redeem(&self, once: Option<&Once>) -> Result<Response, Denied> {
+        let app = self.app;
+        let (secret, surface) = (self.client_secret.as_ref(), Surface::OAuth);
+        let application = app.issuer.client(self.environment, &self.client_id, secret, surface).await?;
+        let grant = CodeGrant {
+            surface,
+            code: self.required("code")?,
+            redirect_uri: self.optional("redirect_uri"),
+            code_verifier: self.optional("code_verifier"),
+            origin: Origin::default(),
+        };
+        if let Some(answer) = self.recalled(once).await? {
+            return Ok(answer);
+        }
+        let Some(once) = once else { return answered(app.issuer.redeem(&application, &grant, None).await?) };
+        let remember = |tokens: &Tokens| self.memo(once, tokens);
+        match app.issuer.redeem(&application, &grant, Some((&once.scope, &remember))).await? {
+            None => self.recalled(Some(once)).await?.ok_or_else(|| Error::unavailable().into()),
+            issued => answered(issued),
+        }
+    }
+
+    /// RFC 6749 §6.
+    async fn refresh(&self, once: Option<&Once>) -> Result<Response, Denied> {
+        let app = self.app;
+        let refresh_token = self.required("refresh_token")?;
+        let grant = Grant {
+            environment: self.environment,
+            client_id: &self.client_id,
+            client: Client::Secret(self.client_secret.as_ref().map(Secret::hash)),
+            surface: Surface::OAuth,
+            refresh_token,
+            organization: self.optional("organization_id"),
+        };
+        let Some(once) = once else { return answered(app.issuer.refresh(&grant, None).await?) };
+        if !app.issuer.is_genuine(refresh_token) {
+            return Err(Refused::Grant.into());
+        }
+        if let Some(answer) = self.recalled(Some(once)).await? {
+            return Ok(answer);
+        }
+        let remember = |tokens: &Tokens| self.memo(once, tokens);
+        match app.issuer.refresh(&grant, Some(&remember)).await? {
+            None => self.recalled(Some(once)).await?.ok_or_else(|| Error::unavailable().into()),
+            issued => answered(issued),
+        }
+    }
+
+    /// RFC 6749 §4.4. Kinde's clients name the organization by its code.
+    async fn machine(&self) -> Result<Response, Denied> {
+        let secret = self.client_secret.as_ref();
+        let application = self.app.issuer.client(self.environment, &self.client_id, secret, Surface::OAuth).await?;
+        let organization = self.optional("organization_id").or(self.optional("org_code"));
+        let grant = MachineGrant { audience: self.optional("audience"), scope: self.optional("scope"), organization };
+        answered(Some(self.app.issuer.machine(&application, &grant).await?))
+    }
+
+    /// What the same request was answered before.
+    async fn recalled(&self, once: Option<&Once>) -> Result<Option<Response>, Denied> {
+        let Some(once) = once else { return Ok(None) };
+        Ok(self.app.control.recall(once).await?.map(|answer| Json(answer.body).into_response()))
+    }
+
+    fn memo(&self, once: &Once, tokens: &Tokens) -> Result<Memo> {
+        let answer = Answer { success: Success::Done, body: tokens.answer(), revision: None };
+        self.app.control.memo(once, &answer, REMEMBERED)
+    }
+}
+
+/// The token response; without an `Idempotency-Key` there always is one.
+fn answered(tokens: Option<Tokens>) -> Result<Response, Denied> {
+    let tokens = tokens.ok_or_else(|| Error::internal("nothing was issued"))?;
+    Ok(Json(tokens.answer()).into_response())
 }
 
 /// What makes a retry recognisable. The secret is part of it, so that only who knows it is answered from memory.
-fn once(app: &App, headers: &HeaderMap, grant: &Grant<'_>, path: &str, body: &[u8]) -> Result<Option<Once>, Denied> {
+fn once(headers: &HeaderMap, asked: &Asked<'_>, body: &[u8]) -> Result<Option<Once>, Denied> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Denied::request("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
-    let secret = grant.client.secret_hash().unwrap_or_default();
-    let scope = format!("{}\n{secret}\n{path}\n{key}", grant.client_id);
-    Ok(Some(app.control.once(&scope, body)))
+    let secret = asked.client_secret.as_ref().map(Secret::hash).unwrap_or_default();
+    let scope = format!("{}\n{secret}\n{}\n{key}", asked.client_id, asked.place);
+    Ok(Some(asked.app.control.once(&scope, body)))
 }
 
 /// The form's members, each once (RFC 6749 §3.2); an empty one is as if left out.
@@ -169,11 +223,19 @@ pub async fn metadata(State(app): State<App>, Place(environment): Place) -> Resu
     let issuer = app.issuer.url(&environment);
     let document = json!({
         "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/oauth2/auth"),
         "token_endpoint": format!("{issuer}/oauth2/token"),
         "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "grant_types_supported": ["refresh_token", "client_credentials"],
-        "response_types_supported": [],
+        "end_session_endpoint": format!("{issuer}/logout"),
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "prompt_values_supported": ["none", "login", "create", "select_account", "consent"],
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
     });
     Ok(public(Json(document).into_response(), 300))

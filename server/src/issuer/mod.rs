@@ -1,21 +1,31 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
+mod accounts;
+mod authorization;
+mod codes;
 mod keys;
 mod machine;
 mod places;
 mod refresh;
 mod refresh_token;
 mod shown;
+mod sign_in;
+mod sign_out;
 mod start;
 mod tokens;
 
 use std::sync::Arc;
 
+pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
+pub use authorization::{Authorization, Lapsed, Stop, same_redirect};
+pub use codes::CodeGrant;
 pub use keys::{Keys, create as create_keys};
 pub use machine::MachineGrant;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
 pub use shown::{ShownByMachine, ShownByUser};
+pub use sign_in::{Step, Visitor};
+pub use sign_out::SignOut;
 pub use start::NewSession;
 use tokens::told_of_person;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};

@@ -36,6 +36,11 @@ impl Places {
         &self.standard
     }
 
+    /// Whether a host is the public URL's own, and so no environment's alone.
+    pub fn is_public_host(&self, host: &str) -> bool {
+        host == self.public_host
+    }
+
     /// Makes sure that the place of an environment is known. Errors: `NOT_FOUND`.
     pub async fn hold(&self, environment: &str) -> Result<()> {
         if environment == self.standard || self.hosts().contains_key(environment) {
@@ -65,7 +70,7 @@ impl Places {
     ///
     /// Errors: `NOT_FOUND`.
     pub async fn find(&self, host: Option<&str>, in_path: Option<&str>) -> Result<String> {
-        let host = host.map(str::to_ascii_lowercase).filter(|host| *host != self.public_host);
+        let host = host.map(str::to_ascii_lowercase).filter(|host| !self.is_public_host(host));
         let bound = match host {
             Some(host) => self.store.read().await?.environment_of_host(&host).await?,
             None => None,

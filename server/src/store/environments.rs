@@ -16,6 +16,10 @@ pub struct Environment {
     pub standard: bool,
     /// Only administrators may change it.
     pub protected: bool,
+    /// Whoever comes to its sign-in page may make an account.
+    pub sign_up: bool,
+    /// Its issuer is `https://<host>`. Never changes: tokens and readers know it by that URL.
+    pub host: Option<String>,
     /// The last change that touches it: `flags_rev` of its tokens.
     pub revision: i64,
     /// The last change to what its ruleset holds.
@@ -23,13 +27,11 @@ pub struct Environment {
     /// The last change to this document.
     pub document_revision: i64,
     pub created_at: Timestamp,
-    /// Its issuer is `https://<host>`; it never changes.
-    pub host: Option<String>,
 }
 
 macro_rules! columns {
     () => {
-        "SELECT name, standard, protected, revision, ruleset_revision, document_revision, created_at, host \
+        "SELECT name, standard, protected, sign_up, host, revision, ruleset_revision, document_revision, created_at \
          FROM environments "
     };
 }
@@ -42,19 +44,38 @@ impl TryFrom<&Row> for Environment {
             name: row.text(0)?,
             standard: row.boolean(1)?,
             protected: row.boolean(2)?,
-            revision: row.integer(3)?,
-            ruleset_revision: row.integer(4)?,
-            document_revision: row.integer(5)?,
-            created_at: row.time(6)?,
-            host: row.maybe_text(7)?,
+            sign_up: row.boolean(3)?,
+            host: row.maybe_text(4)?,
+            revision: row.integer(5)?,
+            ruleset_revision: row.integer(6)?,
+            document_revision: row.integer(7)?,
+            created_at: row.time(8)?,
         })
     }
 }
 
 impl Environment {
+    /// An environment that is to be, closed to strangers, at a path of the public URL.
+    pub fn new(name: impl Into<String>, now: Timestamp) -> Self {
+        Self {
+            name: name.into(),
+            standard: false,
+            protected: false,
+            sign_up: false,
+            host: None,
+            revision: 0,
+            ruleset_revision: 0,
+            document_revision: 0,
+            created_at: now,
+        }
+    }
+
     /// The document as it stands in the change log.
     pub fn document(&self) -> Value {
-        json!({ "name": self.name, "default": self.standard, "protected": self.protected })
+        json!({
+            "name": self.name, "default": self.standard, "protected": self.protected, "sign_up": self.sign_up,
+            "host": self.host,
+        })
     }
 }
 
@@ -80,30 +101,33 @@ impl Connection {
 }
 
 impl Write {
-    pub async fn insert_environment(&mut self, name: &str, standard: bool, protected: bool) -> Result<Environment> {
-        let (revision, created_at) = (self.revision, self.now);
-        let environment = Environment {
-            name: name.to_owned(),
-            standard,
-            protected,
-            revision,
-            ruleset_revision: revision,
-            document_revision: revision,
-            created_at,
-            host: None,
-        };
+    pub async fn insert_environment(&mut self, environment: &mut Environment) -> Result<()> {
+        let revision = self.revision;
+        environment.revision = revision;
+        environment.ruleset_revision = revision;
+        environment.document_revision = revision;
         let sql = "INSERT INTO environments \
-                   (name, standard, protected, revision, ruleset_revision, document_revision, created_at) \
-                   VALUES ($1, $2, $3, $4, $4, $4, $5)";
-        self.execute(sql, params![name, standard, protected, revision, created_at]).await?;
-        self.record(Edit::new(Entity::Environment, name, None, Some(environment.document())).environment(name));
-        Ok(environment)
+                   (name, standard, protected, sign_up, host, revision, ruleset_revision, document_revision, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7)";
+        let parameters = params![
+            environment.name.as_str(),
+            environment.standard,
+            environment.protected,
+            environment.sign_up,
+            environment.host.as_deref(),
+            revision,
+            environment.created_at,
+        ];
+        self.execute(sql, parameters).await?;
+        let edit = Edit::new(Entity::Environment, &environment.name, None, Some(environment.document()));
+        self.record(edit.environment(&environment.name));
+        Ok(())
     }
 
     pub async fn update_environment(&mut self, before: &Environment, after: &mut Environment) -> Result<()> {
         after.document_revision = self.revision;
-        let sql = "UPDATE environments SET protected = $2, document_revision = $3 WHERE name = $1";
-        self.execute(sql, params![after.name.as_str(), after.protected, self.revision]).await?;
+        let sql = "UPDATE environments SET protected = $2, sign_up = $3, document_revision = $4 WHERE name = $1";
+        self.execute(sql, params![after.name.as_str(), after.protected, after.sign_up, self.revision]).await?;
         let edit = Edit::new(Entity::Environment, &before.name, Some(before.document()), Some(after.document()));
         self.record(edit.environment(&before.name));
         Ok(())
@@ -129,6 +153,7 @@ impl Write {
         for sql in [
             "DELETE FROM signing_keys WHERE environment = $1",
             "DELETE FROM api_keys WHERE environment = $1",
+            "DELETE FROM password_resets WHERE environment = $1",
             "DELETE FROM environments WHERE name = $1",
         ] {
             self.execute(sql, params![name]).await?;

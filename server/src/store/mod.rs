@@ -2,7 +2,10 @@
 
 mod api_keys;
 mod applications;
+mod attempts;
+mod browsers;
 mod changes;
+mod codes;
 mod directory;
 mod engine;
 mod environments;
@@ -28,7 +31,10 @@ use flagbearer::timestamp::Timestamp;
 
 pub use api_keys::{ApiKey, Role};
 pub use applications::{Application, Branding, RequestedClaim, StoredApplication};
+pub use attempts::Limit;
+pub use browsers::Browser;
 pub use changes::ChangeFilter;
+pub use codes::{Code, Redeemed, Redemption};
 pub use directory::{Membership, Organization, StoredMembership, User};
 pub use engine::Connection;
 pub use environments::Environment;

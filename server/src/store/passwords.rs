@@ -2,9 +2,9 @@
 
 use flagbearer::timestamp::Timestamp;
 
-use super::Write;
 use super::directory::User;
 use super::engine::{Connection, Sql, params};
+use super::{Limit, Store, Write};
 use crate::email;
 use crate::error::{Error, Kind, Result};
 
@@ -22,6 +22,27 @@ impl std::fmt::Debug for StoredPassword {
     }
 }
 
+impl Store {
+    /// Notes that an attempt to sign in was a good one: the account's count begins anew. `None` where the password is
+    /// another by now, or its user gone: then nobody signs in.
+    pub async fn finish_sign_in(
+        &self,
+        password: &StoredPassword,
+        address: &Limit,
+        began: Timestamp,
+        account: &Limit,
+    ) -> Result<Option<User>> {
+        let mut connection = self.engine.write().await?;
+        connection.forgive_sign_in(address, began, account).await?;
+        if !connection.note_password_sign_in(password, self.now()).await? {
+            return Ok(None);
+        }
+        let user = connection.user(&password.user).await?;
+        connection.commit().await?;
+        Ok(Some(user))
+    }
+}
+
 impl Connection {
     /// The password of whoever signs in by this address.
     pub async fn password(&mut self, address: &str) -> Result<Option<StoredPassword>> {
@@ -30,11 +51,13 @@ impl Connection {
         row.map(|row| Ok(StoredPassword { user: row.text(0)?, hash: row.text(1)? })).transpose()
     }
 
-    /// Notes a sign-in by this password. `false` where the password is another by now: then nobody signs in.
+    /// Notes a sign-in by this password; `false` where the password is another by now.
     pub async fn note_password_sign_in(&mut self, password: &StoredPassword, now: Timestamp) -> Result<bool> {
-        let sql = "UPDATE users SET last_sign_in_at = $3 \
-                   WHERE id = $1 AND EXISTS (SELECT 1 FROM passwords WHERE user_id = $1 AND hash = $2)";
-        Ok(self.execute(sql, params![password.user.as_str(), password.hash.as_str(), now]).await? == 1)
+        let user = password.user.as_str();
+        // The user's row first: a change of the password holds it, and what it waited for is seen by the next statement alone.
+        self.execute("UPDATE users SET last_sign_in_at = $2 WHERE id = $1", params![user, now]).await?;
+        let sql = "SELECT 1 FROM passwords WHERE user_id = $1 AND hash = $2";
+        Ok(self.row(sql, params![user, password.hash.as_str()]).await?.is_some())
     }
 
     /// Whose password the link with this hash would set, at this environment's page.
@@ -92,7 +115,7 @@ impl Write {
     async fn free_address(&mut self, user: &str, address: &str) -> Result<()> {
         match self.password(address).await? {
             Some(other) if other.user != user => {
-                Err(Error::conflict("EMAIL_IN_USE", "another account signs in by this e-mail address"))
+                Err(Error::conflict(Error::EMAIL_IN_USE, "another account signs in by this e-mail address"))
             }
             _ => Ok(()),
         }

@@ -24,6 +24,19 @@ pub struct Author {
     pub comment: Option<String>,
 }
 
+impl Author {
+    /// The server itself, for what no key asked for. `name` says where it came from.
+    pub fn system(name: &str, request_id: &str, comment: &str) -> Self {
+        Self {
+            actor_type: "system",
+            id: "system".to_owned(),
+            name: name.to_owned(),
+            request_id: request_id.to_owned(),
+            comment: Some(comment.to_owned()),
+        }
+    }
+}
+
 /// The kinds of document that the change log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entity {
@@ -116,6 +129,7 @@ pub struct Write {
     /// The change's number.
     pub revision: i64,
     edits: Vec<Edit>,
+    remark: Option<&'static str>,
 }
 
 impl Store {
@@ -146,7 +160,7 @@ impl DerefMut for Write {
 
 impl Write {
     pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64) -> Self {
-        Self { connection, now, revision, edits: Vec::new() }
+        Self { connection, now, revision, edits: Vec::new(), remark: None }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -157,6 +171,11 @@ impl Write {
     /// Notes an altered document for the log.
     pub fn record(&mut self, edit: Edit) {
         self.edits.push(edit);
+    }
+
+    /// Says what was done where the documents do not show it; an author's own comment goes before.
+    pub fn remark(&mut self, text: &'static str) {
+        self.remark = Some(text);
     }
 
     /// Writes the change and everything it describes, and makes both visible at once.
@@ -170,7 +189,7 @@ impl Write {
             author.id.as_str(),
             author.name.as_str(),
             author.request_id.as_str(),
-            author.comment.as_deref(),
+            author.comment.as_deref().or(self.remark),
         ];
         self.connection.execute(sql, parameters).await?;
         self.connection.execute("UPDATE installation SET changed_at = $1 WHERE id = 1", params![self.now]).await?;

@@ -2,6 +2,7 @@
 
 use std::process::{Output, Stdio};
 
+use flagbearer_server::secret::Secret;
 use flagbearer_tests::{ADMIN_KEY, Engine, TestServer, binary, on_both_engines};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -265,11 +266,47 @@ async fn a_setting_is_changed_in_part_or_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passwords_are_read_from_standard_input_and_links_are_shown_once() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let picture = "https://pictures.example/alice.png";
+    cli.run(&format!("users create alice --email alice@example.com --picture {picture}")).await.ok();
+    cli.run("users edit alice --email-verified true").await.ok();
+    let shown = cli.json("users show alice").await;
+    assert_eq!((&shown["picture"], &shown["email_verified"]), (&json!(picture), &json!(true)));
+
+    let set = cli.piped("users set-password alice", "planted password one\r\nanother line\n").await.ok();
+    assert!(set.starts_with("Set the password of the user alice") && !set.contains("planted"), "{set}");
+    let signs_in = async |password: &str| {
+        let issuer = cli.server.issuer().await;
+        let address = [127, 0, 0, 1].into();
+        issuer.sign_in_by_password("alice@example.com", &Secret::new(password), address).await.is_ok()
+    };
+    assert!(signs_in("planted password one").await, "the line, without its end");
+    cli.piped("users set-password alice", "short\n").await.refused("PASSWORD_TOO_SHORT");
+    cli.piped("users set-password alice", "").await.refused("PASSWORD_TOO_SHORT");
+    cli.piped("users set-password nobody", "planted password one").await.refused("USER_NOT_FOUND");
+
+    let shown = cli.run("users reset-link alice").await.ok();
+    let url = format!("{}/reset-password?token=", cli.server.url);
+    assert!(shown.contains(&url) && shown.contains("until 2027-01-15T09:00:00Z"), "{shown}");
+    let link = cli.json("users reset-link alice -e staging").await;
+    assert!(link["url"].as_str().is_some_and(|url| url.contains("/env/staging/reset-password?token=")));
+    cli.run("users edit alice --unset password,email").await.ok();
+    assert!(!signs_in("planted password one").await);
+    cli.run("users reset-link alice").await.refused("EMAIL_REQUIRED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_directory_has_its_commands() {
     let cli = Cli::start(Engine::Sqlite).await;
     cli.run("environments create qa --protected").await.ok();
-    cli.run("environments edit qa --protected false").await.ok();
-    assert_eq!(cli.json("environments show qa").await["protected"], false);
+    cli.run("environments edit qa --protected false --sign-up true").await.ok();
+    let shown = cli.json("environments show qa").await;
+    assert_eq!((&shown["protected"], &shown["sign_up"]), (&json!(false), &json!(true)));
+    cli.run("environments edit qa").await.refused("ARGUMENT_MISSING");
+    cli.run("environments create eu --sign-up --host login.example.com").await.ok();
+    let shown = cli.json("environments show eu").await;
+    assert_eq!((&shown["host"], &shown["sign_up"]), (&json!("login.example.com"), &json!(true)));
     assert!(cli.run("environments list").await.ok().contains("/env/qa"));
     cli.run("environments delete qa").await.refused("CONFIRMATION_REQUIRED");
     cli.run("environments delete qa --confirm qa").await.ok();

@@ -55,6 +55,49 @@ on_both_engines! {
         assert_ne!(read.ok()["current_revision"], patched["revision"]);
     }
 
+    async fn whether_strangers_may_sign_up_is_said_by_environment(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        for environment in admin.get("/v1/environments").await.ok()["data"].as_array().expect("data") {
+            assert_eq!((&environment["sign_up"], &environment["host"]), (&json!(false), &Value::Null));
+        }
+        let created = admin.post("/v1/environments", json!({ "name": "open", "sign_up": true })).await.ok();
+        assert_eq!(created["sign_up"], true);
+        let closed = admin.patch("/v1/environments/open", json!({ "sign_up": false })).await.ok();
+        assert_eq!((&closed["sign_up"], &closed["protected"]), (&json!(false), &json!(false)));
+        assert_eq!(admin.get("/v1/environments/open").await.ok()["sign_up"], false);
+        let log = admin.get("/v1/changes?limit=1").await.ok();
+        let edit = &log["data"][0]["edits"][0];
+        assert_eq!((&edit["before"]["sign_up"], &edit["after"]["sign_up"]), (&json!(true), &json!(false)));
+        admin.patch("/v1/environments/open", json!({ "sign_up": "yes" })).await.refused(400, "MEMBER_MISTYPED");
+    }
+
+    async fn a_host_is_given_once_and_is_one_environments(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let body = json!({ "name": "eu", "host": "login.eu.example.com:8443" });
+        assert_eq!(admin.post("/v1/environments", body).await.ok()["host"], "login.eu.example.com:8443");
+        let taken = json!({ "name": "eu2", "host": "login.eu.example.com:8443" });
+        admin.post("/v1/environments", taken).await.refused(409, "HOST_IN_USE");
+        let public = server.url.strip_prefix("http://").expect("a URL");
+        admin.post("/v1/environments", json!({ "name": "eu2", "host": public })).await.refused(409, "HOST_IN_USE");
+        admin.post("/v1/environments", json!({ "name": "eu2", "host": "login.eu.example.com" })).await.ok();
+        for host in [json!("login.example.com"), Value::Null] {
+            let problem = admin.patch("/v1/environments/eu", json!({ "host": host })).await.refused(422, "IMMUTABLE");
+            assert_eq!(problem["errors"][0]["pointer"], "/host");
+        }
+        admin.patch("/v1/environments/eu", json!({ "host": "login.eu.example.com:8443", "protected": true })).await.ok();
+        let long = "x".repeat(64);
+        for host in [
+            "", "Login.example.com", "https://login.example.com", "login.example.com/", "login..example.com", ".example.com",
+            "-login.example.com", "login.example.com:", "login.example.com:0", "login.example.com:443", "login.example.com:65536",
+            "login.example.com:+80", "a@login.example.com", "login example.com", "bücher.example", "[::1]", &long,
+        ] {
+            let problem = admin.post("/v1/environments", json!({ "name": "more", "host": host })).await.refused(422, "VALUE_INVALID");
+            assert_eq!(problem["errors"][0]["pointer"], "/host", "{host}");
+        }
+    }
+
     async fn an_environment_is_deleted_empty_and_by_name(engine: Engine) {
         let server = TestServer::start(engine).await;
         let admin = server.admin();

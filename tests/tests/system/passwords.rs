@@ -1,9 +1,35 @@
-//! Users' addresses and passwords: what is accepted, and what a change of them ends.
+//! Users' addresses and passwords: what is accepted, who signs in by them, and what a change of them ends.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use flagbearer_server::issuer::{Issuer, ResetRefused, SignInRefused, SignUpRefused};
+use flagbearer_server::password::Unfit;
+use flagbearer_server::secret::Secret;
+use flagbearer_server::store::User;
 use flagbearer_tests::{Api, SignedIn, TestServer, on_both_engines};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "planted password one";
+
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
+
+async fn sign_in(issuer: &Issuer, email: &str, password: &str) -> Result<User, SignInRefused> {
+    issuer.sign_in_by_password(email, &Secret::new(password), HOME).await
+}
+
+async fn sign_up(issuer: &Issuer, environment: &str, email: &str, password: &str) -> Result<User, SignUpRefused> {
+    issuer.sign_up(environment, email, Some(" Alice "), &Secret::new(password), HOME, "request-one").await
+}
+
+async fn reset(issuer: &Issuer, environment: &str, token: &str, password: &str) -> Result<User, ResetRefused> {
+    issuer.reset_password(environment, &Secret::new(token), &Secret::new(password), HOME, "request-two").await
+}
+
+/// What a reset link holds, for the page that it leads to.
+fn token(link: &Value, page: &str) -> String {
+    let url = link["url"].as_str().expect("a URL");
+    url.strip_prefix(&format!("{page}/reset-password?token=")).unwrap_or_else(|| panic!("{url} is not at {page}")).to_owned()
+}
 
 /// How many rows a table has.
 async fn count(server: &TestServer, table: &str) -> String {
@@ -177,5 +203,164 @@ on_both_engines! {
         assert_eq!(changes.len(), 2, "who set a password, and when, is there");
         let hashes = server.database.texts("SELECT hash FROM passwords").await;
         assert!(hashes[0].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hashes:?}");
+    }
+
+    async fn who_has_a_password_signs_in_by_it_and_by_nothing_else(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let issuer = server.issuer().await;
+        person(&admin, "alice", "Alice@example.com").await;
+        admin.post("/v1/users", json!({ "id": "bob", "email": "bob@example.com" })).await.ok();
+        server.clock.advance(60);
+        for email in ["alice@example.com", " ALICE@EXAMPLE.COM "] {
+            assert_eq!(sign_in(&issuer, email, PASSWORD).await.expect("it is right").id, "alice");
+        }
+        assert_eq!(admin.get("/v1/users/alice").await.ok()["last_sign_in_at"], "2027-01-15T08:01:00Z");
+        let long = "x".repeat(100_000);
+        for (email, password) in [
+            ("alice@example.com", "Planted password one"),
+            ("alice@example.com", " planted password one"),
+            ("alice@example.com", ""),
+            ("alice@example.com", &long),
+            ("alice@example.com\0", PASSWORD),
+            ("alice", PASSWORD),
+            ("bob@example.com", PASSWORD),
+            ("nobody@example.com", PASSWORD),
+        ] {
+            let refused = sign_in(&issuer, email, password).await.expect_err(email);
+            assert!(matches!(refused, SignInRefused::Wrong), "{email}: {refused:?}");
+        }
+        admin.patch("/v1/users/alice", json!({ "email": "alice@example.org", "password": "another password" })).await.ok();
+        assert!(sign_in(&issuer, "alice@example.org", PASSWORD).await.is_err());
+        assert!(sign_in(&issuer, "alice@example.com", "another password").await.is_err());
+        assert_eq!(sign_in(&issuer, "alice@example.org", "another password").await.expect("it is right").id, "alice");
+        admin.delete("/v1/users/alice").await.ok();
+        assert!(sign_in(&issuer, "alice@example.org", "another password").await.is_err());
+    }
+
+    async fn a_link_sets_one_password_and_is_void(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let issuer = server.issuer().await;
+        let application = admin.application("production").await;
+        person(&admin, "alice", "alice@example.com").await;
+        let session = admin.session(&application, "alice", None).await;
+        browser(&server, "alice", "production").await;
+
+        let path = "/v1/users/alice/password-reset";
+        let link = admin.post(path, json!({})).await;
+        assert_eq!((link.status, &link.body["expires_at"]), (201, &json!("2027-01-15T09:00:00Z")));
+        let first = token(&link.ok(), &server.url);
+        let other = token(&admin.post(path, json!({ "environment": "production" })).await.ok(), &server.url);
+        assert!(first.len() >= 22 && first != other);
+        let unfit = reset(&issuer, "production", &first, "short").await.expect_err("too short");
+        assert!(matches!(unfit, ResetRefused::Password(Unfit::TooShort)));
+        admin.refresh("", &application, session["refresh_token"].as_str().expect("a token")).await.ok();
+
+        let user = reset(&issuer, "production", &first, "another password").await.expect("the link is good");
+        assert_eq!((user.id.as_str(), user.email_verified), ("alice", false), "a link proves no address");
+        for token in [&first, &other] {
+            let refused = reset(&issuer, "production", token, "a third password").await.expect_err("it is void");
+            assert!(matches!(refused, ResetRefused::Link));
+        }
+        assert!(sign_in(&issuer, "alice@example.com", PASSWORD).await.is_err());
+        sign_in(&issuer, "alice@example.com", "another password").await.expect("it is the new one");
+        assert_eq!(admin.get("/v1/sessions?user=alice").await.ok()["data"], json!([]));
+        assert_eq!(count(&server, "browsers").await, "0");
+
+        let log = admin.get("/v1/changes?limit=200&user=alice").await.ok();
+        let comments: Vec<_> = log["data"].as_array().expect("changes").iter()
+            .map(|change| (change["actor"]["type"].as_str(), change["comment"].as_str(), change["request_id"] == "request-two")).collect();
+        assert_eq!(comments[..2], [
+            (Some("system"), Some("a password was set by a link"), true),
+            (Some("api_key"), Some("a link to set a password was made"), false),
+        ]);
+        assert!(!log.to_string().contains(&first));
+    }
+
+    async fn a_link_is_good_for_an_hour_at_its_own_environment(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let issuer = server.issuer().await;
+        let path = "/v1/users/alice/password-reset";
+        admin.post(path, json!({})).await.refused(404, "USER_NOT_FOUND");
+        admin.post("/v1/users", json!({ "id": "alice" })).await.ok();
+        admin.post(path, json!({})).await.refused(422, "EMAIL_REQUIRED");
+        admin.patch("/v1/users/alice", json!({ "email": "alice@example.com", "email_verified": true })).await.ok();
+        admin.post(path, json!({ "environment": "nowhere" })).await.refused(404, "ENVIRONMENT_NOT_FOUND");
+        admin.post(path, json!({ "url": "https://evil.example" })).await.refused(400, "MEMBER_UNKNOWN");
+        for role in ["viewer", "application", "editor"] {
+            server.api(&admin.key(role, None).await).post(path, json!({})).await.refused(403, "FORBIDDEN");
+        }
+        server.api(&admin.key("administrator", Some("staging")).await).post(path, json!({})).await.refused(403, "FORBIDDEN");
+
+        let staging = token(&admin.post(path, json!({ "environment": "staging" })).await.ok(), &format!("{}/env/staging", server.url));
+        for (environment, token) in [("production", staging.as_str()), ("staging", ""), ("staging", "x"), ("staging", "a\0")] {
+            let refused = reset(&issuer, environment, token, PASSWORD).await.expect_err(token);
+            assert!(matches!(refused, ResetRefused::Link), "{refused:?}");
+        }
+        server.clock.advance(3599);
+        let user = reset(&issuer, "staging", &staging, PASSWORD).await.expect("the link is good");
+        assert!(user.email_verified, "it was before");
+        let late = token(&admin.post(path, json!({})).await.ok(), &server.url);
+        server.clock.advance(3600);
+        assert!(matches!(reset(&issuer, "production", &late, PASSWORD).await, Err(ResetRefused::Link)));
+        let parallel = token(&admin.post(path, json!({})).await.ok(), &server.url);
+        let (one, two) = tokio::join!(
+            reset(&issuer, "production", &parallel, "first of two at once"),
+            reset(&issuer, "production", &parallel, "second of two at once"),
+        );
+        assert_eq!(one.is_ok() as u8 + two.is_ok() as u8, 1, "{one:?} {two:?}");
+        let void = token(&admin.post(path, json!({})).await.ok(), &server.url);
+        admin.patch("/v1/users/alice", json!({ "password": PASSWORD })).await.ok();
+        assert!(matches!(reset(&issuer, "production", &void, PASSWORD).await, Err(ResetRefused::Link)));
+    }
+
+    async fn a_link_cannot_take_the_address_of_another_account(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let issuer = server.issuer().await;
+        admin.post("/v1/users", json!({ "id": "alice", "email": "alice@example.com" })).await.ok();
+        let link = token(&admin.post("/v1/users/alice/password-reset", json!({})).await.ok(), &server.url);
+        person(&admin, "bob", "ALICE@example.com").await;
+        let refused = reset(&issuer, "production", &link, "another password").await.expect_err("it is bob's");
+        assert!(matches!(refused, ResetRefused::EmailTaken), "{refused:?}");
+        assert_eq!(sign_in(&issuer, "alice@example.com", PASSWORD).await.expect("it is right").id, "bob");
+    }
+
+    async fn strangers_make_accounts_only_where_the_environment_lets_them(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let issuer = server.issuer().await;
+        let closed = sign_up(&issuer, "staging", "alice@example.com", PASSWORD).await.expect_err("it is closed");
+        assert!(matches!(closed, SignUpRefused::Closed));
+        admin.patch("/v1/environments/staging", json!({ "sign_up": true })).await.ok();
+        let user = sign_up(&issuer, "staging", " Alice@example.com ", PASSWORD).await.expect("it is open");
+        assert!(user.id.starts_with("usr_") && user.id.len() == 26, "{}", user.id);
+        let read = admin.get(&format!("/v1/users/{}", user.id)).await.ok();
+        assert_eq!((&read["email"], &read["email_verified"], &read["name"]), (&json!("Alice@example.com"), &json!(false), &json!("Alice")));
+        assert_eq!(read["last_sign_in_at"], "2027-01-15T08:00:00Z");
+        assert_eq!(sign_in(&issuer, "alice@example.com", PASSWORD).await.expect("it is right").id, user.id);
+        let log = admin.get("/v1/changes?limit=1").await.ok();
+        let change = &log["data"][0];
+        assert_eq!((&change["actor"]["type"], &change["actor"]["name"]), (&json!("system"), &json!("sign-up page")));
+        assert_eq!((&change["request_id"], &change["edits"][0]["id"]), (&json!("request-one"), &json!(user.id)));
+        assert!(!log.to_string().to_lowercase().contains("alice"));
+
+        let taken = sign_up(&issuer, "staging", "ALICE@example.com", "another password").await.expect_err("it is taken");
+        assert!(matches!(taken, SignUpRefused::EmailTaken), "{taken:?}");
+        let unfit = sign_up(&issuer, "staging", "bob@example.com", "short").await.expect_err("it is short");
+        assert!(matches!(unfit, SignUpRefused::Password(Unfit::TooShort)));
+        assert!(matches!(sign_up(&issuer, "staging", "bob", PASSWORD).await, Err(SignUpRefused::EmailInvalid)));
+        let name = issuer.sign_up("staging", "bob@example.com", Some("a\0b"), &Secret::new(PASSWORD), HOME, "").await;
+        assert!(matches!(name, Err(SignUpRefused::NameInvalid)));
+        assert!(matches!(sign_up(&issuer, "production", "bob@example.com", PASSWORD).await, Err(SignUpRefused::Closed)));
+        assert_eq!(admin.get("/v1/users").await.ok()["data"].as_array().expect("users").len(), 1, "nothing half done");
+
+        let at_once = tokio::join!(
+            sign_up(&issuer, "staging", "carol@example.com", PASSWORD),
+            sign_up(&issuer, "staging", "Carol@example.com", PASSWORD),
+        );
+        assert!(matches!(at_once, (Ok(_), Err(SignUpRefused::EmailTaken)) | (Err(SignUpRefused::EmailTaken), Ok(_))), "{at_once:?}");
     }
 }

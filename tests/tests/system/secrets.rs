@@ -1,4 +1,5 @@
-//! No secret is ever in the log or, readable, in the database; an e-mail address is in one table and nowhere else.
+//! No secret is ever in the log or, readable, in the database; an e-mail address is with its user, with what the
+//! user signs in by, and nowhere else.
 //!
 //! A whole story is played at the most talkative log level, with requests that carry secrets where they do not belong;
 //! then everything that was printed and everything that was stored is searched for each of them.
@@ -6,12 +7,14 @@
 use std::collections::BTreeMap;
 
 use flagbearer::token::{Algorithm, SigningKey};
+use flagbearer_server::secret::hash;
 use flagbearer_tests::{ADMIN_KEY, Api, Database, Engine, Process, free_port, on_both_engines};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 const EMAIL: &str = "planted.person@secret.example";
 const NAME: &str = "Planted Person";
+const PASSWORD: &str = "planted-password-one";
 
 /// Secrets by what they are.
 type Secrets = BTreeMap<String, String>;
@@ -42,10 +45,21 @@ async fn play(api: &Api) -> Secrets {
     let mut secrets = Secrets::new();
     secrets.insert("the administrator's key".into(), ADMIN_KEY.to_owned());
     api.post("/v1/flags", json!({ "key": "flag", "type": "boolean", "default_value": true })).await.ok();
-    let user = json!({ "id": "user_one", "email": EMAIL, "name": NAME, "attributes": { "plan": "free" } });
+    let user = json!({
+        "id": "user_one", "email": EMAIL, "name": NAME, "attributes": { "plan": "free" }, "password": PASSWORD,
+    });
+    secrets.insert("the password".into(), PASSWORD.to_owned());
+    // Whoever has it could try passwords as fast as SHA-256 goes.
+    secrets.insert("a fast hash of what holds the password".into(), hash(&serde_json::to_vec(&user).expect("JSON")));
     once(api, "/v1/users", user).await;
     let patch = json!({ "email": format!("again.{EMAIL}"), "attributes": { "plan": "enterprise" } });
     api.patch("/v1/users/user_one", patch).await.ok();
+    let second = "planted-password-two";
+    secrets.insert("the second password".into(), second.to_owned());
+    api.patch("/v1/users/user_one", json!({ "password": second })).await.ok();
+    let link = once(api, "/v1/users/user_one/password-reset", json!({})).await;
+    let (_, token) = link["url"].as_str().and_then(|url| url.split_once('=')).expect("a token");
+    secrets.insert("what the reset link holds".into(), token.to_owned());
 
     let created = once(api, "/v1/applications", json!({ "name": "backend", "environment": "production" })).await;
     let (client_id, client_secret) = (text(&created, "client_id"), text(&created, "client_secret"));
@@ -197,6 +211,8 @@ on_both_engines! {
         for text in ["a used refresh token came again", "\"route\":\"/v1/flags/{flag}\""] {
             assert!(output.contains(text), "the log does not say {text}");
         }
+        let hashes = database.texts("SELECT hash FROM passwords").await;
+        assert!(hashes.len() == 1 && !holds(output.as_bytes(), &hashes[0]), "the password's hash is in the log");
         secrets.insert("the e-mail address".into(), EMAIL.to_owned());
         secrets.insert("the user's name".into(), NAME.to_owned());
         for (what, secret) in &secrets {
@@ -208,8 +224,13 @@ on_both_engines! {
         assert!(holds(tables["users"].as_bytes(), EMAIL), "what is searched has what was stored");
         for (table, rows) in tables {
             for (what, secret) in &secrets {
-                let personal = secret == EMAIL || secret == NAME;
-                if !(personal && table == "users") {
+                let personal = match table.as_str() {
+                    "users" => secret == EMAIL || secret == NAME,
+                    // What a sign-in is found by.
+                    "passwords" => secret == EMAIL,
+                    _ => false,
+                };
+                if !personal {
                     assert!(!holds(rows.as_bytes(), secret), "{what} is in the table {table}: {rows}");
                 }
             }
