@@ -180,9 +180,18 @@ test('changed rules are seen after a refresh, on the server and in the browser',
   assert.deepEqual([seen.boolean, seen.integer, seen.string], [true, 5000, 'few_shot'])
 })
 
-test('a session that was ended cannot be refreshed; the browser is still known, and signs in again by itself', async () => {
+test('a session that was ended cannot be refreshed, and its user signs in again', async () => {
   await installation.endSessions()
   assert.deepEqual(await refresh(), { status: 200, body: { refreshed: false } })
+  await page.goto(`${site}/dashboard`)
+  assert.equal(new URL(page.url()).origin, installation.issuer)
+  await fillSignInPage()
+  await page.waitForURL(`${site}/dashboard`)
+  assert.match(await text(), /Token limit: 5000/)
+})
+
+test('an application that has forgotten its user is told again, without a password', async () => {
+  await page.context().clearCookies({ domain: 'localhost' })
   await page.goto(`${site}/dashboard`)
   await page.waitForURL(`${site}/dashboard`)
   assert.match(await text(), /Token limit: 5000/)
