@@ -36,8 +36,8 @@ pub struct App {
     pub control: Control,
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
-    pub proxies: Arc<[IpNet]>,
     pub left_out: workos::LeftOut,
+    pub proxies: Arc<[IpNet]>,
 }
 
 impl App {

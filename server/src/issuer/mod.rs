@@ -23,7 +23,7 @@ mod upstream;
 use std::sync::Arc;
 
 pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
-pub use authorization::{Authorization, Lapsed, Stop, same_redirect};
+pub use authorization::{Authorization, Lapsed, Stop};
 pub use codes::CodeGrant;
 pub use entry::Entrant;
 pub use exchange::{Exchange, ExchangeRefused};
