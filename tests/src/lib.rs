@@ -1,6 +1,8 @@
 //! What whole-system tests stand on: a real server on a real database, driven over HTTP, with a clock that the test holds.
 
 mod api;
+mod browser;
+mod client;
 mod database;
 mod issuer;
 mod logs;
@@ -10,6 +12,8 @@ mod signed_in;
 mod upstream;
 
 pub use api::{Answer, Api};
+pub use browser::{Browser, Form, Page};
+pub use client::{CHALLENGE, Client, PASSWORD, REDIRECT_URI, VERIFIER, claims_of};
 pub use database::{Database, Engine};
 pub use issuer::Issuer;
 pub use process::{Process, binary, free_port};

@@ -10,7 +10,8 @@ use super::request_id;
 use crate::error::{Error, Kind};
 use crate::issuer::{ExchangeRefused, Refused};
 
-fn status(kind: Kind) -> StatusCode {
+/// The status of a refusal.
+pub fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::Malformed => StatusCode::BAD_REQUEST,
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,

@@ -11,6 +11,7 @@ mod oauth;
 mod path;
 mod place;
 mod request_id;
+mod sign_in;
 mod workos;
 
 use std::sync::Arc;
@@ -35,15 +36,15 @@ pub struct App {
     pub control: Control,
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
-    pub left_out: workos::LeftOut,
     pub proxies: Arc<[IpNet]>,
+    pub left_out: workos::LeftOut,
 }
 
 impl App {
     /// `proxies` are those whose word on where a request came from is taken.
     pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>, proxies: &[IpNet]) -> Self {
         let (running, left_out) = (call::Running::default(), workos::LeftOut::default());
-        Self { store, control, issuer, running, left_out, proxies: proxies.into() }
+        Self { store, control, issuer, running, proxies: proxies.into(), left_out }
     }
 }
 
@@ -167,6 +168,8 @@ fn issuers(app: &App) -> Router<App> {
     Router::new()
         .merge(issuer(app))
         .nest("/env/{environment}", issuer(app))
+        .route("/user_management/authorize", get(sign_in::authorize_workos))
+        .route("/user_management/sessions/logout", get(sign_in::logout_workos))
         // This one stands before the issuer's path (RFC 8414 §3.1).
         .route("/.well-known/oauth-authorization-server", get(oauth::metadata))
         .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
@@ -174,16 +177,21 @@ fn issuers(app: &App) -> Router<App> {
         .layer(DefaultBodyLimit::max(SMALL))
 }
 
+/// What programs call, where pages of allowed origins may too, and where browsers come to.
 fn issuer(app: &App) -> Router<App> {
-    cors::open(
-        app,
-        [
-            ("/oauth2/token", post(oauth::token)),
-            ("/oauth2/revoke", post(oauth::revoke)),
-            ("/oauth2/introspect", post(oauth::introspect)),
-            ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
-        ],
-    )
-    .route("/.well-known/jwks.json", get(oauth::jwks))
-    .route("/.well-known/openid-configuration", get(oauth::metadata))
+    let called = [
+        ("/oauth2/token", post(oauth::token)),
+        ("/oauth2/revoke", post(oauth::revoke)),
+        ("/oauth2/introspect", post(oauth::introspect)),
+        ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
+    ];
+    cors::open(app, called)
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/openid-configuration", get(oauth::metadata))
+        .route("/oauth2/auth", get(sign_in::authorize).post(sign_in::authorize_posted))
+        .route("/sign-in", get(sign_in::sign_in).post(sign_in::sign_in_posted))
+        .route("/sign-in/organization", get(sign_in::organization).post(sign_in::organization_posted))
+        .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
+        .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
+        .route("/logout", get(sign_in::logout).post(sign_in::logout_posted))
 }

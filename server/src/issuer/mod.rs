@@ -1,6 +1,8 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
 mod accounts;
+mod authorization;
+mod codes;
 mod exchange;
 mod introspection;
 mod keys;
@@ -11,6 +13,8 @@ mod refresh_token;
 mod revocation;
 mod rotation;
 mod shown;
+mod sign_in;
+mod sign_out;
 mod start;
 mod tokens;
 mod upstream;
@@ -18,6 +22,8 @@ mod upstream;
 use std::sync::Arc;
 
 pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
+pub use authorization::{Authorization, Lapsed, Stop, same_redirect};
+pub use codes::CodeGrant;
 pub use exchange::{Exchange, ExchangeRefused};
 pub use introspection::Asker;
 pub use keys::Keys;
@@ -26,6 +32,8 @@ pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
 pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
 pub use shown::{ShownByMachine, ShownByUser};
+pub use sign_in::{Step, Visitor};
+pub use sign_out::SignOut;
 pub use start::NewSession;
 use tokens::told_of_person;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};

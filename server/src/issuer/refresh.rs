@@ -30,7 +30,7 @@ pub enum Refused {
     /// A client that is known, at endpoints that do not serve its profile.
     #[error("this application is not served here: its profile has endpoints of its own")]
     Profile,
-    #[error("the refresh token is not valid; sign in again")]
+    #[error("what was sent is not valid: it was used, has expired, or is another client's; sign in again")]
     Grant,
     #[error("the user is not a member of that organization")]
     NotAMember,

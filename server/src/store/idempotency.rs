@@ -21,7 +21,7 @@ impl Store {
 }
 
 impl Connection {
-    async fn recall(&mut self, scope: &str, now: Timestamp) -> Result<Option<Remembered>> {
+    pub(super) async fn recall(&mut self, scope: &str, now: Timestamp) -> Result<Option<Remembered>> {
         let sql = "SELECT body_hash, answer FROM idempotency WHERE scope = $1 AND expires_at > $2";
         let row = self.row(sql, params![scope, now]).await?;
         row.map(|row| Ok(Remembered { body_hash: row.text(0)?, sealed: row.bytes(1)? })).transpose()

@@ -13,9 +13,9 @@ use super::super::place::Place;
 use super::request::{Asked, Credentials, told};
 use crate::control::{Answer, Once};
 use crate::error::{Error, Result};
-use crate::issuer::{Exchange, Grant, MachineGrant, Refused, Remember, Tokens};
+use crate::issuer::{CodeGrant, Exchange, Grant, MachineGrant, Refused, Remember, Tokens};
 use crate::secret::Secret;
-use crate::store::{Client, Surface};
+use crate::store::{Client, Origin, Surface};
 
 /// How long a token response is remembered for a retry with the same `Idempotency-Key`, in seconds.
 pub const REMEMBERED: i64 = 300;
@@ -25,16 +25,18 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What tokens are given for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantType {
+    AuthorizationCode,
     RefreshToken,
     ClientCredentials,
     TokenExchange,
 }
 
 impl GrantType {
-    pub const ALL: [Self; 3] = [Self::RefreshToken, Self::ClientCredentials, Self::TokenExchange];
+    pub const ALL: [Self; 4] = [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials, Self::TokenExchange];
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
             Self::TokenExchange => Exchange::GRANT,
@@ -82,6 +84,9 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
     });
     let remember = remember.as_ref().map(|remember| remember as &Remember<'_>);
     let issued = match grant_type {
+        GrantType::AuthorizationCode => {
+            asked.redeem(once.as_ref().zip(remember).map(|(once, remember)| (once.scope.as_str(), remember))).await?
+        }
         GrantType::RefreshToken => asked.refresh(remember).await?,
         GrantType::ClientCredentials => asked.machine(remember).await?,
         GrantType::TokenExchange => asked.exchange(remember).await?,
@@ -94,6 +99,19 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
 }
 
 impl Asked<'_> {
+    /// RFC 6749 §4.1.3. `remember` comes with what a repeated request is recognised by.
+    async fn redeem(&self, remember: Option<(&str, &Remember<'_>)>) -> Result<Option<Tokens>, Denied> {
+        let application = self.client().await?;
+        let grant = CodeGrant {
+            surface: Surface::OAuth,
+            code: self.required("code")?,
+            redirect_uri: self.optional("redirect_uri"),
+            code_verifier: self.optional("code_verifier"),
+            origin: Origin::default(),
+        };
+        Ok(self.app.issuer.redeem(&application, &grant, remember).await?)
+    }
+
     /// RFC 6749 §6.
     async fn refresh(&self, remember: Option<&Remember<'_>>) -> Result<Option<Tokens>, Denied> {
         let credentials = self.credentials()?;
