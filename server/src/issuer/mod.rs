@@ -3,6 +3,7 @@
 mod accounts;
 mod authorization;
 mod codes;
+mod entry;
 mod exchange;
 mod introspection;
 mod keys;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
 pub use authorization::{Authorization, Lapsed, Stop};
 pub use codes::CodeGrant;
+pub use entry::Entrant;
 pub use exchange::{Exchange, ExchangeRefused};
 pub use introspection::Asker;
 pub use keys::Keys;
