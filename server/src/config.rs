@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use ipnet::IpNet;
 
+use crate::outbound::Allowed;
 use crate::secret::Secret;
 
 impl FromStr for Secret {
@@ -45,10 +46,19 @@ pub struct Config {
     #[arg(long, env = "FLAGBEARER_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<Secret>,
 
+    /// What the server may connect to although it is not public, and without TLS: host names and address ranges, separated
+    /// by commas. Otherwise identity providers and all else that it fetches have public addresses and speak https.
+    #[arg(long, env = "FLAGBEARER_OUTBOUND_ALLOW", value_delimiter = ',', value_name = "HOST|RANGE")]
+    pub outbound_allow: Vec<Allowed>,
+
     /// The proxies in front of this server, whose `X-Forwarded-For` says where a request came from: addresses or ranges
     /// such as 10.0.0.0/8, separated by commas. Without any that header is ignored: everybody could write it.
     #[arg(long, env = "FLAGBEARER_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',', value_parser = range)]
     pub trusted_proxies: Vec<IpNet>,
+
+    /// After how many days the signing keys are followed by new ones, which no token notices; 0: never by themselves.
+    #[arg(long, env = "FLAGBEARER_ROTATE_KEYS_EVERY", default_value_t = 90, value_name = "DAYS")]
+    pub rotate_keys_every: u32,
 }
 
 /// One address, or a range of them.

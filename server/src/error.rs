@@ -53,6 +53,9 @@ impl Error {
     /// The code where another account signs in by the same address.
     pub const EMAIL_IN_USE: &'static str = "EMAIL_IN_USE";
 
+    /// The code of a key that is missing or not known.
+    pub const UNAUTHENTICATED: &'static str = "UNAUTHENTICATED";
+
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
         Self { kind, code, detail: detail.into(), errors: Vec::new(), listing: Vec::new() }
     }
@@ -78,6 +81,7 @@ impl Error {
             "application" => "APPLICATION_NOT_FOUND",
             "session" => "SESSION_NOT_FOUND",
             "change" => "CHANGE_NOT_FOUND",
+            "identity provider" => "IDENTITY_PROVIDER_NOT_FOUND",
             _ => "NOT_FOUND",
         };
         Self::new(Kind::NotFound, code, format!("there is no {what} `{name}`"))

@@ -15,10 +15,11 @@ use crate::control::{Control, mint_api_key};
 use crate::error::{Error, Result};
 use crate::http::{App, router};
 use crate::issuer::{Issuer, create_keys};
+use crate::outbound::Outbound;
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
 use crate::store::{ApiKey, Author, Environment, Role, Store};
 
-/// How often ended sessions are cleared away.
+/// How often ended sessions are cleared away, and the age of the signing keys is looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How often the clock is compared with the database's.
@@ -30,9 +31,6 @@ const FIRST_ENVIRONMENTS: [&str; 2] = ["production", "staging"];
 /// How long a stop waits for clients that are in the middle of a request. Orchestrators kill after 10 to 30 seconds.
 const FAREWELL: Duration = Duration::from_secs(8);
 
-/// Who does what a start does, in the change log.
-const STARTED: &str = "the server's start";
-
 /// A server that is ready to run.
 #[derive(Debug)]
 pub struct Server {
@@ -41,6 +39,8 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     pub public_url: String,
+    /// After how many days signing keys are rotated; 0: never.
+    rotate_keys_every: u32,
     /// The first administrator's key, where this start founded the installation: to be shown once.
     pub first_key: Option<Secret>,
 }
@@ -89,9 +89,12 @@ impl Server {
         let standard = environments.iter().find(|environment| environment.standard);
         let standard = standard.ok_or_else(|| Error::internal("there is no default environment"))?;
         let key = Arc::new(key);
-        let issuer = Arc::new(Issuer::new(store.clone(), key.clone(), installation.epoch, &public_url, &standard.name));
+        let outbound = Outbound::new(&config.outbound_allow)?;
+        let issuer = Issuer::new(store.clone(), key.clone(), outbound, installation.epoch, &public_url, &standard.name);
+        let issuer = Arc::new(issuer);
         let control = Control::new(store.clone(), key, issuer.clone());
-        Ok(Self { listener, app: App::new(store, control, issuer, &config.trusted_proxies), address, public_url, first_key })
+        let app = App::new(store, control, issuer, &config.trusted_proxies);
+        Ok(Self { listener, app, address, public_url, rotate_keys_every: config.rotate_keys_every, first_key })
     }
 
     /// Answers until `stop`; then finishes what it has begun, as far as the clients let it, and closes the database.
@@ -107,6 +110,9 @@ impl Server {
         };
         let store = self.app.store.clone();
         tokio::spawn(sweep(Arc::downgrade(&store)));
+        if self.rotate_keys_every > 0 {
+            tokio::spawn(rotate_keys(Arc::downgrade(&self.app.issuer), self.rotate_keys_every));
+        }
         // Answers are small and complete: waiting to fill a packet only delays them.
         let listener = self.listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
@@ -131,6 +137,19 @@ async fn sweep(store: Weak<Store>) {
             Ok(0) => {}
             Ok(sessions) => tracing::info!(sessions, "sessions that ended a week ago are removed"),
             Err(error) => tracing::warn!(%error, "ended sessions could not be removed; the next try is in an hour"),
+        }
+        drop(held);
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+/// Lets new signing keys follow on those that have signed for long enough.
+async fn rotate_keys(issuer: Weak<Issuer>, days: u32) {
+    while let Some(held) = issuer.upgrade() {
+        match held.rotate_due_keys(days).await {
+            Ok(0) => {}
+            Ok(keys) => tracing::info!(keys, "new signing keys are published; they sign in a quarter of an hour"),
+            Err(error) => tracing::warn!(%error, "signing keys could not be rotated; the next try is in an hour"),
         }
         drop(held);
         tokio::time::sleep(SWEEP_INTERVAL).await;
@@ -203,7 +222,7 @@ async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Optio
             Some(secret)
         }
     };
-    write.commit(&Author::system(STARTED, "", "the installation is founded")).await?;
+    write.commit(&system("the installation is founded")).await?;
     Ok((key, first_key))
 }
 
@@ -224,6 +243,10 @@ async fn put_admin_key(store: &Store, secret: &Secret) -> Result<()> {
         revision,
     };
     write.put_api_key(&key, &hash).await?;
-    write.commit(&Author::system(STARTED, "", "the configured administrator key is set")).await?;
+    write.commit(&system("the configured administrator key is set")).await?;
     Ok(())
+}
+
+fn system(comment: &str) -> Author {
+    Author::system("the server's start", comment)
 }

@@ -77,6 +77,11 @@ impl Api {
         Ok(Answer { status, headers, body, text })
     }
 
+    /// Sends a request as it was built, other than with the key.
+    pub async fn execute(&self, request: reqwest::Request) -> Answer {
+        self.send(RequestBuilder::from_parts(self.client.clone(), request)).await
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
     }

@@ -6,6 +6,7 @@ use flagbearer::timestamp::Timestamp;
 use flagbearer_server::clock::ManualClock;
 use flagbearer_server::config::Config;
 use flagbearer_server::issuer::Issuer;
+use flagbearer_server::outbound::Outbound;
 use flagbearer_server::secret::{InstallationKey, Secret};
 use flagbearer_server::server::Server;
 use flagbearer_server::store::Store;
@@ -23,6 +24,7 @@ pub const BEGINNING: Timestamp = Timestamp::from_seconds(1_800_000_000);
 /// A running server; it stops when dropped.
 #[derive(Debug)]
 pub struct TestServer {
+    /// Where it listens.
     pub url: String,
     pub clock: Arc<ManualClock>,
     pub database: Arc<Database>,
@@ -37,17 +39,31 @@ impl TestServer {
         Self::on(Arc::new(Database::create(engine).await), clock).await
     }
 
+    /// A server on a new database, with other options.
+    pub async fn start_with(engine: Engine, adapt: impl FnOnce(&mut Config)) -> Self {
+        let (database, clock) = (Database::create(engine).await, Arc::new(ManualClock::at(BEGINNING)));
+        let mut config = config(&database);
+        adapt(&mut config);
+        Self::with(&config, Arc::new(database), clock).await
+    }
+
     /// A server on a database that there is: another replica, or the same again.
     pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
         let config = config(&database);
-        Self::configured(config, database, clock).await
+        Self::with(&config, database, clock).await
     }
 
-    /// The same, started otherwise than test servers are.
-    pub async fn configured(config: Config, database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
+    /// Another replica of this server: one more for the same issuers.
+    pub async fn replica(&self) -> Self {
+        let config = Config { public_url: Some(self.url.clone()), ..config(&self.database) };
+        Self::with(&config, self.database.clone(), self.clock.clone()).await
+    }
+
+    /// A server with a configuration of the test's own.
+    pub async fn with(config: &Config, database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
         crate::logs::keep();
-        let server = Server::open_with_clock(&config, clock.clone()).await.expect("the server opens");
-        let url = server.public_url.clone();
+        let server = Server::open_with_clock(config, clock.clone()).await.expect("the server opens");
+        let url = format!("http://{}", server.address);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             let stopped = async {
@@ -73,7 +89,8 @@ impl TestServer {
         let store = Store::open(&self.database.url, self.clock.clone()).await.expect("the database opens");
         let installation = store.installation().await.expect("it can be read").expect("it is founded");
         let key = InstallationKey::read(&self.database.key_file()).expect("it can be read").expect("a key file");
-        Issuer::new(Arc::new(store), Arc::new(key), installation.epoch, &self.url, "production")
+        let outbound = Outbound::new(&["127.0.0.1".parse().expect("an address")]).expect("a client");
+        Issuer::new(Arc::new(store), Arc::new(key), outbound, installation.epoch, &self.url, "production")
     }
 
     /// Stops the server and waits until it has finished what it began.
@@ -95,6 +112,8 @@ pub fn config(database: &Database) -> Config {
         key_file: database.key_file(),
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
+        outbound_allow: Vec::new(),
         trusted_proxies: Vec::new(),
+        rotate_keys_every: 90,
     }
 }

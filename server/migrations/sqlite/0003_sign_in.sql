@@ -33,11 +33,12 @@ CREATE INDEX password_resets_user ON password_resets (user_id);
 CREATE TABLE identity_providers (
     id            TEXT PRIMARY KEY,
     environment   TEXT NOT NULL REFERENCES environments (name),
+    issuer        TEXT NOT NULL,                     -- by which a token's provider is found
     document      TEXT NOT NULL,
     sealed_secret BLOB,                              -- our client secret there
     revision      INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX identity_providers_environment ON identity_providers (environment);
+CREATE UNIQUE INDEX identity_providers_issuer ON identity_providers (environment, issuer);
 
 -- Who somebody is elsewhere: the issuer and its `sub`, never an address.
 CREATE TABLE identities (
@@ -107,3 +108,10 @@ CREATE INDEX sessions_browser ON sessions (browser);
 -- A key is published before it signs, and stays published until the last token it signed has expired.
 ALTER TABLE signing_keys ADD COLUMN signs_from INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE signing_keys ADD COLUMN published_until INTEGER;              -- NULL: as long as it is not retired
+ALTER TABLE signing_keys ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;    -- 1: no token of its is good any more
+UPDATE signing_keys SET signs_from = created_at;
+ALTER TABLE environments ADD COLUMN keys_revision INTEGER NOT NULL DEFAULT 0; -- the last change to its signing keys
+
+-- Signing keys are logged, but no token says anything else because of them.
+DROP INDEX edits_environment;
+CREATE INDEX edits_environment ON edits (environment, revision) WHERE entity NOT IN ('api_key', 'signing_key');

@@ -11,12 +11,14 @@ mod environments;
 mod evaluation;
 mod explain;
 mod flags;
+mod identity_providers;
 mod overrides;
 mod password_resets;
 mod roster;
 mod segments;
 mod sessions;
 mod settings;
+mod signing_keys;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,7 +60,7 @@ impl Control {
         }
         self.issuer.count_wrong_secret(address).await?;
         let detail = "this API key is not known; it may have been deleted";
-        Err(Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", detail))
+        Err(Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, detail))
     }
 
     /// What makes a retry of this request recognisable. `scope` names the caller, the place and the key.

@@ -47,6 +47,17 @@ impl Control {
         Ok(Answer::page(data, limit, |last| last["session_id"].as_str().unwrap_or_default().to_owned()))
     }
 
+    /// A user's living sessions in one environment, in the order in which they began.
+    pub async fn sessions_of_user(&self, call: &Call, environment: &str, user: &str) -> Result<Vec<Session>> {
+        call.may_read(environment)?;
+        self.store.read().await?.user(user).await?;
+        let (environment, user) = (Some(environment.to_owned()), Some(user.to_owned()));
+        let filter = SessionFilter { environment, user, ..SessionFilter::default() };
+        let mut sessions = self.store.sessions(&filter, "", i64::MAX).await?;
+        sessions.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+        Ok(sessions)
+    }
+
     pub async fn session(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         let session = self.visible_session(call, id).await?;

@@ -106,7 +106,7 @@ pub async fn read(actor: Actor, request: Request) -> Result<(Call, Parts, Bytes)
 pub fn bearer(headers: &HeaderMap) -> Result<Secret> {
     let refused = || {
         let detail = "send a key or a token as `Authorization: Bearer …`";
-        Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", detail)
+        Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, detail)
     };
     let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
     let (scheme, key) = text.split_once(' ').ok_or_else(refused)?;

@@ -20,10 +20,11 @@ const HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, idempotency-key, kinde-sdk, x-request-id");
 
 /// Routes that pages of allowed origins may call.
-pub fn open<const N: usize>(app: &App, routes: [(String, MethodRouter<App>); N]) -> Router<App> {
+pub fn open<P: AsRef<str>, const N: usize>(app: &App, routes: [(P, MethodRouter<App>); N]) -> Router<App> {
     let preflight = || async { StatusCode::NO_CONTENT };
-    let router =
-        routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(&path, route.options(preflight)));
+    let router = routes
+        .into_iter()
+        .fold(Router::new(), |router, (path, route)| router.route(path.as_ref(), route.options(preflight)));
     router.route_layer(from_fn_with_state(app.clone(), layer))
 }
 

@@ -4,11 +4,11 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::request_id;
 use crate::error::{Error, Kind};
-use crate::issuer::Refused;
+use crate::issuer::{ExchangeRefused, Refused};
 
 /// The status of a refusal.
 pub fn status(kind: Kind) -> StatusCode {
@@ -126,6 +126,15 @@ impl IntoResponse for TokenRefused {
     }
 }
 
+/// When to try again, in seconds, where that may help.
+fn retry_after(kind: Kind) -> Option<i64> {
+    match kind {
+        Kind::TooMany { retry_after } => Some(retry_after),
+        Kind::Unavailable => Some(1),
+        _ => None,
+    }
+}
+
 /// A refusal as WorkOS's SDKs read it. They take a body of another media type for `null`, and fail over that.
 pub fn declined(mut response: Response) -> Response {
     let Some(error) = response.extensions_mut().remove::<Error>() else { return response };
@@ -141,21 +150,14 @@ pub fn declined(mut response: Response) -> Response {
     Response::from_parts(parts, body.to_string().into())
 }
 
-/// When to try again, in seconds, where that may help.
-fn retry_after(kind: Kind) -> Option<i64> {
-    match kind {
-        Kind::TooMany { retry_after } => Some(retry_after),
-        Kind::Unavailable => Some(1),
-        _ => None,
-    }
-}
-
 /// A refusal of the token endpoint (RFC 6749 §5.2). No problem document: OAuth clients read this shape.
 pub struct Denied {
     status: StatusCode,
     error: &'static str,
     description: String,
     retry_after: Option<i64>,
+    /// Members beside those of the RFC.
+    more: Map<String, Value>,
 }
 
 impl Denied {
@@ -165,12 +167,34 @@ impl Denied {
             error: "invalid_request",
             description: description.into(),
             retry_after: None,
+            more: Map::new(),
         }
     }
 
     /// Whether the client itself was refused: not known, or its secret wrong.
     pub fn is_of_client(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
+    }
+
+    /// A client that is not known, or not served here.
+    pub fn client(description: impl Into<String>) -> Self {
+        Self { error: "invalid_client", ..Self::request(description) }
+    }
+
+    /// A client that does not show who it is.
+    pub fn secret(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, ..Self::client(description) }
+    }
+
+    pub fn grant(description: impl Into<String>) -> Self {
+        Self { error: "invalid_grant", ..Self::request(description) }
+    }
+
+    /// A grant that needs one step more, as WorkOS says it: `code` is what newer SDKs look at, `error` what older ones do.
+    pub fn step(error: &'static str, description: &str, mut more: Map<String, Value>) -> Self {
+        more.insert("code".to_owned(), error.into());
+        more.insert("message".to_owned(), description.into());
+        Self { status: StatusCode::FORBIDDEN, error, more, ..Self::request(description) }
     }
 
     pub fn grant_type(description: impl Into<String>) -> Self {
@@ -192,6 +216,8 @@ impl From<Refused> for Denied {
             Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
             Refused::Public => (StatusCode::BAD_REQUEST, "unauthorized_client"),
             Refused::Audience => (StatusCode::BAD_REQUEST, "invalid_target"),
+            Refused::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
+            Refused::Irrevocable => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
             Refused::Organization => (StatusCode::BAD_REQUEST, "invalid_request"),
             Refused::Failed(error) if error.kind == Kind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
@@ -202,7 +228,19 @@ impl From<Refused> for Denied {
             }
             Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
-        Self { status, error, description, retry_after }
+        Self { status, error, description, retry_after, more: Map::new() }
+    }
+}
+
+impl From<ExchangeRefused> for Denied {
+    fn from(refused: ExchangeRefused) -> Self {
+        let description = refused.to_string();
+        match refused {
+            ExchangeRefused::Request(_) => Self::request(description),
+            ExchangeRefused::Target(_) => Self { error: "invalid_target", ..Self::request(description) },
+            ExchangeRefused::Public => Self { error: "unauthorized_client", ..Self::request(description) },
+            ExchangeRefused::Refused(refused) => refused.into(),
+        }
     }
 }
 
@@ -221,7 +259,9 @@ impl From<Error> for Denied {
 
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.error, "error_description": self.description });
+        let mut body = self.more;
+        body.insert("error".to_owned(), self.error.into());
+        body.insert("error_description".to_owned(), self.description.into());
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flagbearer\""));

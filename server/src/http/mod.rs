@@ -12,7 +12,6 @@ mod path;
 mod place;
 mod request_id;
 mod sign_in;
-mod userinfo;
 mod workos;
 
 use std::sync::Arc;
@@ -37,15 +36,15 @@ pub struct App {
     pub control: Control,
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
-    pub proxies: Arc<[IpNet]>,
     pub left_out: workos::LeftOut,
+    pub proxies: Arc<[IpNet]>,
 }
 
 impl App {
     /// `proxies` are those whose word on where a request came from is taken.
     pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>, proxies: &[IpNet]) -> Self {
         let (running, left_out) = (call::Running::default(), workos::LeftOut::default());
-        Self { store, control, issuer, running, proxies: proxies.into(), left_out }
+        Self { store, control, issuer, running, left_out, proxies: proxies.into() }
     }
 }
 
@@ -127,6 +126,13 @@ fn small() -> Router<App> {
         )
         .route("/v1/api-keys", post(admin::create_api_key).get(admin::api_keys))
         .route("/v1/api-keys/{key}", get(admin::api_key).patch(admin::patch_api_key).delete(admin::delete_api_key))
+        .route("/v1/identity-providers", post(admin::create_identity_provider).get(admin::identity_providers))
+        .route(
+            "/v1/identity-providers/{provider}",
+            get(admin::identity_provider).patch(admin::patch_identity_provider).delete(admin::delete_identity_provider),
+        )
+        .route("/v1/signing-keys", get(admin::signing_keys))
+        .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))
         .route("/v1/changes/{revision}", get(admin::change))
         .route("/v1/evaluate", get(admin::evaluate))
@@ -159,24 +165,12 @@ fn large() -> Router<App> {
 
 /// Each environment is an issuer of its own: the default one at the root, the others below `/env/<name>`.
 fn issuers(app: &App) -> Router<App> {
-    let user_info = || get(userinfo::user_info).post(userinfo::user_info);
-    let called = |issuer: &str| {
-        cors::open(
-            app,
-            [(format!("{issuer}/oauth2/token"), post(oauth::token)), (format!("{issuer}/oauth2/userinfo"), user_info())],
-        )
-    };
     Router::new()
-        .merge(called(""))
-        .merge(called("/env/{environment}"))
-        .merge(pages())
+        .merge(issuer(app))
+        .nest("/env/{environment}", issuer(app))
         .route("/user_management/authorize", get(sign_in::authorize_workos))
         .route("/user_management/sessions/logout", get(sign_in::logout_workos))
-        .nest("/env/{environment}", pages())
-        .route("/.well-known/jwks.json", get(oauth::jwks))
-        .route("/env/{environment}/.well-known/jwks.json", get(oauth::jwks))
-        .route("/.well-known/openid-configuration", get(oauth::metadata))
-        .route("/env/{environment}/.well-known/openid-configuration", get(oauth::metadata))
+        // This one stands before the issuer's path (RFC 8414 §3.1).
         .route("/.well-known/oauth-authorization-server", get(oauth::metadata))
         .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
         .route_layer(from_fn(path::layer))
@@ -192,4 +186,20 @@ fn pages() -> Router<App> {
         .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
         .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
         .route("/logout", get(sign_in::logout).post(sign_in::logout_posted))
+}
+
+fn issuer(app: &App) -> Router<App> {
+    let programs = cors::open(
+        app,
+        [
+            ("/oauth2/token", post(oauth::token)),
+            ("/oauth2/revoke", post(oauth::revoke)),
+            ("/oauth2/introspect", post(oauth::introspect)),
+            ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
+        ],
+    );
+    pages()
+        .merge(programs)
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/openid-configuration", get(oauth::metadata))
 }

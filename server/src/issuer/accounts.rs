@@ -178,7 +178,7 @@ impl Issuer {
         let now = write.now;
         write.note_password_sign_in(&stored, now).await?;
         let comment = format!("an account was made at the sign-up page of `{environment}`");
-        write.commit(&Author::system("sign-up page", request_id, &comment)).await?;
+        write.commit(&Author::system("sign-up page", comment).on_request(request_id)).await?;
         Ok(user)
     }
 
@@ -207,7 +207,7 @@ impl Issuer {
         let user = write.user(&user).await?;
         write.put_password(&user, &password_hash).await?;
         write.note_user(&user)?;
-        write.commit(&Author::system("reset page", request_id, "a password was set by a link")).await?;
+        write.commit(&Author::system("reset page", "a password was set by a link").on_request(request_id)).await?;
         Ok(user)
     }
 

@@ -26,11 +26,26 @@ pub struct ShownByMachine {
     pub issued: Issued,
 }
 
+/// Why a token is refused that is shown where only a good one counts.
+const TOKEN_INVALID: &str = "TOKEN_INVALID";
+
 /// What a token that is not good is told. Which of the reasons it was, is nobody's business but the log's.
 fn refused(reason: &str) -> Error {
     tracing::debug!(reason, "a token was shown that is not good");
     let detail = "the access token is not valid here, has expired, or its session has ended; refresh it or sign in again";
-    Error::new(Kind::Unauthenticated, "TOKEN_INVALID", detail)
+    Error::new(Kind::Unauthenticated, TOKEN_INVALID, detail)
+}
+
+/// An access token that is good at this moment.
+#[derive(Debug)]
+pub(super) struct Good {
+    pub issued: Issued,
+    pub application: Application,
+    /// None of a machine's.
+    pub session: Option<Session>,
+    pub now: Timestamp,
+    /// The snapshot in which all of this was found.
+    connection: Connection,
 }
 
 impl Issuer {
@@ -38,15 +53,8 @@ impl Issuer {
     ///
     /// Errors: `TOKEN_INVALID`.
     pub async fn shown_by_user(&self, environment: &str, token: &Secret) -> Result<ShownByUser> {
-        let now = self.store.now();
-        let issued = self.issued(environment, token, now).await?;
-        let mut connection = self.store.read().await?;
-        let application = served(&mut connection, &issued, environment).await?;
-        let id = issued.session.as_deref().ok_or_else(|| refused("it is no user's"))?;
-        let session = connection.find_session(id).await?.filter(|session| {
-            session.lives(now) && session.application == issued.client_id && session.user == issued.subject
-        });
-        let session = session.ok_or_else(|| refused("its session has ended"))?;
+        let Good { application, session, now, mut connection, .. } = self.good(environment, token).await?;
+        let session = session.ok_or_else(|| refused("it is no user's"))?;
         let organization = session.organization.as_deref();
         let standpoint = Standpoint { environment, user: Some(&session.user), organization };
         let snapshot = self.store.snapshot_in(&mut connection, standpoint).await?;
@@ -57,40 +65,57 @@ impl Issuer {
     ///
     /// Errors: `TOKEN_INVALID`.
     pub async fn shown_by_machine(&self, environment: &str, token: &Secret, audience: &str) -> Result<ShownByMachine> {
-        let issued = self.issued(environment, token, self.store.now()).await?;
-        if !issued.is_machine() {
+        let Good { issued, application, session, .. } = self.good(environment, token).await?;
+        if session.is_some() {
             return Err(refused("it is a user's"));
         }
         if !issued.audience.iter().any(|entry| entry == audience) {
             return Err(refused("it is for another audience"));
         }
-        let application = served(&mut self.store.read().await?, &issued, environment).await?;
         Ok(ShownByMachine { application, issued })
     }
 
-    /// What a token says, once it is sure that it was issued here and has not expired.
-    async fn issued(&self, environment: &str, token: &Secret, now: Timestamp) -> Result<Issued> {
+    /// An access token as asked about: `None` where it is not good.
+    pub(super) async fn good_or_none(&self, environment: &str, token: &Secret) -> Result<Option<Good>> {
+        match self.good(environment, token).await {
+            Ok(good) => Ok(Some(good)),
+            Err(error) if error.code == TOKEN_INVALID => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a token says, once it is sure that it was issued here, has not expired, and that neither its application nor its
+    /// session has come to an end.
+    async fn good(&self, environment: &str, token: &Secret) -> Result<Good> {
+        let now = self.store.now();
+        let presented = Presented::parse(token.expose()).map_err(|error| refused(error.code.as_str()))?;
         let keys = self.keys.jwks(environment).await?;
         let keys = KeySet::parse(keys.as_bytes()).map_err(Error::internal)?;
-        let issued = Presented::parse(token.expose()).and_then(|presented| presented.verify(&keys));
-        let issued = issued.map_err(|error| refused(error.code.as_str()))?;
+        let issued = presented.verify(&keys).map_err(|error| refused(error.code.as_str()))?;
         if issued.issuer != self.url(environment) {
             return Err(refused("it is another issuer's"));
         }
         if issued.expires_at <= now {
             return Err(refused("it has expired"));
         }
-        Ok(issued)
+        let mut connection = self.store.read().await?;
+        let application = connection.client(&issued.client_id).await?.map(|(application, _)| application);
+        let application = application.ok_or_else(|| refused("its application is gone"))?;
+        if application.environment != environment || !Surface::OAuth.serves(application.profile) {
+            return Err(refused("its application is not served here"));
+        }
+        let session = match &issued.session {
+            Some(id) => {
+                let session = connection.find_session(id).await?.filter(|session| {
+                    session.lives(now) && session.application == issued.client_id && session.user == issued.subject
+                });
+                Some(session.ok_or_else(|| refused("its session has ended"))?)
+            }
+            None if issued.is_machine() => None,
+            None => return Err(refused("it is neither a session's nor a machine's")),
+        };
+        Ok(Good { issued, application, session, now, connection })
     }
-}
-
-/// The application that a token is of, as it is now.
-async fn served(connection: &mut Connection, issued: &Issued, environment: &str) -> Result<Application> {
-    let (application, _) = connection.client(&issued.client_id).await?.ok_or_else(|| refused("its application is gone"))?;
-    if application.environment != environment || !Surface::OAuth.serves(application.profile) {
-        return Err(refused("its application is not served here"));
-    }
-    Ok(application)
 }
 
 impl ShownByUser {

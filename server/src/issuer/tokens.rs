@@ -98,13 +98,15 @@ pub struct MachineMinting<'a> {
     /// What was asked to be called with it, where that is not the application's own audience.
     pub audience: Option<&'a str>,
     pub scope: Option<&'a str>,
+    /// The application's, or those of them that it asked for.
+    pub permissions: &'a [String],
     /// Of the application's environment, without a user.
     pub snapshot: &'a Snapshot,
     pub now: Timestamp,
 }
 
 impl Issuer {
-    /// Evaluates and signs.
+    /// Evaluates and signs, with the rules and the keys of the snapshot.
     ///
     /// The environment has to be held already ([`Issuer::hold`]): this runs inside transactions, and must not wait.
     pub fn issue(&self, minting: &Minting<'_>) -> Result<Tokens> {
@@ -134,7 +136,7 @@ impl Issuer {
             feature_flags: &feature_flags,
             asked: attributes.asked(application, facts),
         };
-        let access_token = self.sign(application, &token)?;
+        let access_token = self.sign(application, &token, snapshot)?;
         Ok(Tokens {
             profile: application.profile,
             access_token,
@@ -156,7 +158,7 @@ impl Issuer {
 
     /// Evaluates and signs for a machine: no user, and so no user's overrides, attributes or rollouts.
     pub fn issue_to_machine(&self, minting: &MachineMinting<'_>) -> Result<Tokens> {
-        let MachineMinting { application, audience, scope, snapshot, now } = *minting;
+        let MachineMinting { application, audience, scope, permissions, snapshot, now } = *minting;
         let facts = &snapshot.facts;
         let feature_flags = claim(application.profile, snapshot, now);
         let expires_at = now.plus_seconds(application.access_token_ttl);
@@ -176,14 +178,14 @@ impl Issuer {
             organization_name: facts.organization_name.as_deref(),
             scope,
             roles: &[],
-            permissions: &application.permissions,
+            permissions,
             flags_revision: facts.revision,
             feature_flags: &feature_flags,
             asked: attributes.asked(application, facts),
         };
         Ok(Tokens {
             profile: application.profile,
-            access_token: self.sign(application, &token)?,
+            access_token: self.sign(application, &token, snapshot)?,
             refresh_token: None,
             id_token: None,
             expires_in: expires_at.seconds() - now.seconds(),
@@ -194,14 +196,15 @@ impl Issuer {
         })
     }
 
-    fn sign(&self, application: &Application, token: &AccessToken<'_>) -> Result<String> {
+    fn sign(&self, application: &Application, token: &AccessToken<'_>, snapshot: &Snapshot) -> Result<String> {
         let mut claims = String::new();
         token.write(application.profile, &mut claims);
         let token_type = match application.profile {
             Profile::Flagbearer => TokenType::AccessToken,
             Profile::Kinde | Profile::WorkOs => TokenType::Jwt,
         };
-        let signed = self.keys.signer(&application.environment, application.algorithm, token_type)?.sign(&claims)?;
+        let keys = &snapshot.signing_keys;
+        let signed = self.keys.signer(keys, application.algorithm, token_type, token.issued_at)?.sign(&claims)?;
         if signed.len() > MAX_TOKEN_BYTES {
             let (bytes, client_id) = (signed.len(), &application.client_id);
             tracing::warn!(bytes, client_id, "a token is larger than readers accept: its flags are too large");
@@ -234,7 +237,7 @@ impl Issuer {
         };
         let mut claims = String::new();
         token.write(&mut claims);
-        let signer = self.keys.signer(&application.environment, application.algorithm, TokenType::Jwt)?;
+        let signer = self.keys.signer(&snapshot.signing_keys, application.algorithm, TokenType::Jwt, now)?;
         Ok(Some(signer.sign(&claims)?))
     }
 }

@@ -72,6 +72,9 @@ pub struct StoredApplication {
 
 const DAY: i64 = 86_400;
 
+/// The longest that an access token may live, in seconds.
+pub const MAX_ACCESS_TOKEN_TTL: i64 = DAY;
+
 /// What holds where nothing is set; `null` in a patch goes back to it.
 const ALGORITHM: Algorithm = Algorithm::EdDsa;
 /// What vendors' SDKs verify.
@@ -171,7 +174,7 @@ impl Application {
             self.branding = if node.is_null() { Branding::default() } else { Branding::parse(&node)? };
         }
         for (name, field, standard, range) in [
-            ("access_token_ttl", &mut self.access_token_ttl, ACCESS_TOKEN_TTL, 60..=DAY),
+            ("access_token_ttl", &mut self.access_token_ttl, ACCESS_TOKEN_TTL, 60..=MAX_ACCESS_TOKEN_TTL),
             ("idle_ttl", &mut self.idle_ttl, IDLE_TTL, 60..=3650 * DAY),
             ("absolute_ttl", &mut self.absolute_ttl, ABSOLUTE_TTL, 60..=3650 * DAY),
             ("grace", &mut self.grace, GRACE, 0..=60),

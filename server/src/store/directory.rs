@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, params};
 use super::flags::{stored, to_value};
-use super::{Edit, Entity, Write};
+use super::{Edit, Entity, Person, Write};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +141,20 @@ impl User {
     }
 }
 
+impl From<User> for Person {
+    fn from(user: User) -> Self {
+        Self {
+            email: user.email,
+            email_verified: user.email_verified,
+            name: user.name,
+            picture: user.picture,
+            created_at: Some(user.created_at),
+            updated_at: Some(user.updated_at),
+            last_sign_in_at: user.last_sign_in_at,
+        }
+    }
+}
+
 impl StoredMembership {
     pub fn answer(&self) -> Value {
         json!({
@@ -223,15 +237,10 @@ impl Connection {
         rows.iter().map(StoredMembership::try_from).collect()
     }
 
-    /// Where a user belongs, in order of organization.
-    pub async fn memberships_of_user(&mut self, user: &str) -> Result<Vec<StoredMembership>> {
-        self.memberships_of(Subject::User, user).await
-    }
-
     async fn memberships_of(&mut self, column: Subject, id: &str) -> Result<Vec<StoredMembership>> {
         let sql = match column {
             Subject::Organization => concat!(membership_columns!(), "WHERE organization = $1"),
-            Subject::User => concat!(membership_columns!(), "WHERE user_id = $1 ORDER BY organization"),
+            Subject::User => concat!(membership_columns!(), "WHERE user_id = $1"),
         };
         self.rows(sql, params![id]).await?.iter().map(StoredMembership::try_from).collect()
     }

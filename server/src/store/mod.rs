@@ -12,6 +12,8 @@ mod environments;
 mod flags;
 mod history;
 mod idempotency;
+mod identities;
+mod identity_providers;
 mod installation;
 mod later;
 mod migrations;
@@ -27,10 +29,11 @@ mod write;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use flagbearer::ruleset::Ruleset;
 use flagbearer::timestamp::Timestamp;
 
 pub use api_keys::{ApiKey, Role};
-pub use applications::{Application, Branding, RequestedClaim, StoredApplication};
+pub use applications::{Application, Branding, MAX_ACCESS_TOKEN_TTL, RequestedClaim, StoredApplication};
 pub use attempts::Limit;
 pub use browsers::Browser;
 pub use changes::ChangeFilter;
@@ -42,6 +45,8 @@ pub(crate) use flags::to_value;
 pub use flags::{FlagFilter, StoredFlag, StoredSetting};
 pub use history::{Past, Standpoint};
 pub use idempotency::{Memo, Remembered};
+pub use identities::Arrival;
+pub use identity_providers::{IdentityProvider, StoredIdentityProvider};
 pub use installation::{Founding, Installation};
 pub use later::Later;
 pub use overrides::{BooleanOverride, Level, StoredOverride};
@@ -49,7 +54,7 @@ pub use passwords::StoredPassword;
 pub use rotate::{Client, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;
 pub use sessions::{Method, Origin, Session, SessionFilter, Start};
-pub use signing_keys::StoredSigningKey;
+pub use signing_keys::{KeyState, SigningKeys, StoredSigningKey};
 pub use snapshot::{Facts, Person, Snapshot};
 pub use write::{Author, Edit, Entity, Write};
 
@@ -68,7 +73,8 @@ pub struct Store {
 pub struct Inner {
     engine: Engine,
     clock: Arc<dyn Clock>,
-    rulesets: snapshot::Rulesets,
+    rulesets: snapshot::Newest<Ruleset>,
+    signing_keys: snapshot::Newest<SigningKeys>,
 }
 
 impl Deref for Store {
@@ -84,7 +90,8 @@ impl Store {
     pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self> {
         let engine = Engine::open(url).await?;
         migrations::run(&engine).await?;
-        let inner = Arc::new(Inner { engine, clock, rulesets: snapshot::Rulesets::default() });
+        let (rulesets, signing_keys) = Default::default();
+        let inner = Arc::new(Inner { engine, clock, rulesets, signing_keys });
         Ok(Self { batches: rotate::Batches::start(inner.clone()), inner })
     }
 

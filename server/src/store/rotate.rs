@@ -16,7 +16,7 @@ use flagbearer::token::Profile;
 use super::applications::Application;
 use super::engine::{Connection, Engine, Sql, params};
 use super::sessions::{ATTEMPTS, Session};
-use super::snapshot::Snapshot;
+use super::snapshot::{Companions, Snapshot};
 use super::{Inner, Memo, Store};
 use crate::error::{Error, Result};
 
@@ -176,18 +176,21 @@ impl Inner {
                 let inputs = inputs(rotations);
                 let rows = self.engine.statement(postgres_move(rotations), params![inputs.as_str()]).await?;
                 let mut raw = ordered(&rows, rotations.len(), &HashSet::new())?;
-                let stale = |found: &Raw| found.facts.as_ref().is_some_and(|facts| self.rulesets.matching(facts).is_none());
-                if !raw.iter().any(stale) {
-                    return Ok(raw.into_iter().map(|found| self.rotated_with(found, None)).collect());
+                let held = |found: &Raw| match &found.facts {
+                    Some(facts) => self.held_companions(facts).map(Some),
+                    None => Some(None),
+                };
+                if let Some(companions) = raw.iter().map(held).collect::<Option<Vec<_>>>() {
+                    return Ok(raw.into_iter().zip(companions).map(|(found, with)| found.rotated(with)).collect());
                 }
-                // A ruleset has changed. The one that matches would have to come from the statement's own snapshot, which
-                // is gone: so all that is evaluated is read again, with the ruleset, from a new one.
+                // A ruleset or keys have changed. Those that match would have to come from the statement's own snapshot,
+                // which is gone: so all that is evaluated is read again, with them, from a new one.
                 let mut connection = self.engine.read().await?;
                 let rows = connection.rows(POSTGRES_READ, params![inputs.as_str()]).await?;
                 for (found, fresh) in raw.iter_mut().zip(ordered(&rows, rotations.len(), &HashSet::new())?) {
                     found.facts = fresh.facts;
                 }
-                self.with_rulesets(&mut connection, raw).await
+                self.completed(&mut connection, raw).await
             }
         }
     }
@@ -207,29 +210,25 @@ impl Inner {
                 ordered(&rows, count, &HashSet::new())?
             }
         };
-        self.with_rulesets(connection, raw).await
+        self.completed(connection, raw).await
     }
 
-    async fn with_rulesets(&self, connection: &mut Connection, raw: Vec<Raw>) -> Result<Vec<Result<Rotated>>> {
+    async fn completed(&self, connection: &mut Connection, raw: Vec<Raw>) -> Result<Vec<Result<Rotated>>> {
         let mut outcomes = Vec::with_capacity(raw.len());
         for found in raw {
-            let ruleset = match &found.facts {
-                Some(facts) => Some(self.ruleset(connection, facts).await?),
+            let companions = match &found.facts {
+                Some(facts) => Some(self.companions(connection, facts).await?),
                 None => None,
             };
-            outcomes.push(self.rotated_with(found, ruleset));
+            outcomes.push(found.rotated(companions));
         }
         Ok(outcomes)
     }
+}
 
-    fn rotated_with(&self, found: Raw, ruleset: Option<Arc<flagbearer::ruleset::Ruleset>>) -> Result<Rotated> {
-        let snapshot = match found.facts {
-            Some(facts) => {
-                let ruleset = ruleset.or_else(|| self.rulesets.matching(&facts)).ok_or_else(Error::unavailable)?;
-                Some(Snapshot::new(facts, ruleset)?)
-            }
-            None => None,
-        };
-        Ok(Rotated { application: found.application, session: found.session, moved: found.moved, snapshot })
+impl Raw {
+    fn rotated(self, companions: Option<Companions>) -> Result<Rotated> {
+        let snapshot = self.facts.zip(companions).map(|(facts, companions)| Snapshot::new(facts, companions)).transpose()?;
+        Ok(Rotated { application: self.application, session: self.session, moved: self.moved, snapshot })
     }
 }

@@ -1,8 +1,8 @@
-//! Everything that one evaluation needs, read in one snapshot: the environment's revisions, the subjects' attributes, the
-//! membership, the overrides, and a ruleset of exactly that revision.
+//! Everything that one token needs, read in one snapshot: the environment's revisions, the subjects' attributes, the
+//! membership, the overrides, and a ruleset and signing keys of exactly those revisions.
 //!
 //! This is the freshness promise's reading half. A compiled ruleset is remembered per environment and used only when its
-//! revision *equals* the snapshot's; nobody has to be told of a change for it to be seen.
+//! revision *equals* the snapshot's, and so are the keys; nobody has to be told of a change for it to be seen.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,6 +17,7 @@ use flagbearer::timestamp::Timestamp;
 use super::directory::{Membership, attributes, strings};
 use super::engine::{Connection, Row, Sql, params};
 use super::history::Standpoint;
+use super::signing_keys::SigningKeys;
 use crate::error::{Error, Result};
 
 /// Columns of the facts, to follow others in a SELECT from `place (environment, user_id, organization)` and the joins below.
@@ -33,7 +34,7 @@ macro_rules! sqlite_facts {
              o.name, CASE WHEN ",
             $listed,
             " THEN (SELECT json_group_array(json_array(l.id, l.name)) FROM (SELECT w.id, w.name FROM memberships k \
-              JOIN organizations w ON w.id = k.organization WHERE k.user_id = place.user_id ORDER BY w.id LIMIT 100) l) END"
+              JOIN organizations w ON w.id = k.organization WHERE k.user_id = place.user_id ORDER BY w.id LIMIT 100) l) END, e.keys_revision"
         )
     };
 }
@@ -50,7 +51,7 @@ macro_rules! postgres_facts {
             $listed,
             " THEN COALESCE((SELECT json_agg(json_build_array(l.id, l.name)) FROM (SELECT w.id, w.name FROM memberships k \
               JOIN organizations w ON w.id = k.organization WHERE k.user_id = place.user_id ORDER BY w.id LIMIT 100) l \
-             )::text, '[]') END"
+             )::text, '[]') END, e.keys_revision"
         )
     };
 }
@@ -72,6 +73,8 @@ pub struct Facts {
     /// The environment's last change.
     pub revision: i64,
     pub ruleset_revision: i64,
+    /// The last change to its signing keys.
+    pub keys_revision: i64,
     pub user_attributes: Attributes,
     pub organization_attributes: Attributes,
     /// None where the user is not a member of the organization.
@@ -135,6 +138,7 @@ impl Facts {
             organization,
             revision,
             ruleset_revision: row.integer(first + 1)?,
+            keys_revision: row.integer(first + 16)?,
             user_attributes: known(row.maybe_text(first + 2)?)?,
             organization_attributes: known(row.maybe_text(first + 3)?)?,
             membership,
@@ -164,18 +168,28 @@ impl Facts {
     }
 }
 
-/// Facts with the ruleset of the same snapshot: ready to evaluate.
+/// What belongs to the facts and is remembered, for it changes seldom: the ruleset and the signing keys, each of the very
+/// revision that the facts name.
+#[derive(Debug, Clone)]
+pub(super) struct Companions {
+    ruleset: Arc<Ruleset>,
+    signing_keys: Arc<SigningKeys>,
+}
+
+/// Facts with the ruleset and the keys of the same snapshot: ready to evaluate and to sign.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub facts: Facts,
     pub ruleset: Arc<Ruleset>,
+    pub signing_keys: Arc<SigningKeys>,
     pub overrides: Overrides,
 }
 
 impl Snapshot {
-    pub(super) fn new(facts: Facts, ruleset: Arc<Ruleset>) -> Result<Self> {
+    pub(super) fn new(facts: Facts, companions: Companions) -> Result<Self> {
+        let Companions { ruleset, signing_keys } = companions;
         let overrides = facts.overrides(&ruleset)?;
-        Ok(Self { facts, ruleset, overrides })
+        Ok(Self { facts, ruleset, signing_keys, overrides })
     }
 
     pub fn context(&self) -> Context<'_> {
@@ -193,24 +207,40 @@ impl Snapshot {
     }
 }
 
-/// The last compiled ruleset of each environment.
-#[derive(Debug, Default)]
-pub(super) struct Rulesets(RwLock<HashMap<String, Arc<Ruleset>>>);
+/// The newest of each environment, with its revision.
+#[derive(Debug)]
+pub(super) struct Newest<T>(RwLock<HashMap<String, (i64, Arc<T>)>>);
 
-impl Rulesets {
-    /// The remembered ruleset, if it is the one that the facts ask for.
-    pub fn matching(&self, facts: &Facts) -> Option<Arc<Ruleset>> {
-        let rulesets = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        rulesets.get(&facts.environment).filter(|ruleset| ruleset.revision() == facts.ruleset_revision).cloned()
+impl<T> Default for Newest<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<T> Newest<T> {
+    /// What is remembered, whatever its revision.
+    pub fn any(&self, environment: &str) -> Option<Arc<T>> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(environment).map(|(_, held)| held.clone())
     }
 
-    fn remember(&self, environment: &str, ruleset: &Arc<Ruleset>) {
-        let mut rulesets = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    /// What is remembered, if it is of this very revision.
+    fn matching(&self, environment: &str, revision: i64) -> Option<Arc<T>> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(environment).filter(|(held, _)| *held == revision).map(|(_, held)| held.clone())
+    }
+
+    fn remember(&self, environment: &str, revision: i64, found: &Arc<T>) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // A slower reader must not put an older one back; it would only cost, but it would cost everybody.
-        let newest = rulesets.get(environment).is_none_or(|held| held.revision() < ruleset.revision());
-        if newest {
-            rulesets.insert(environment.to_owned(), ruleset.clone());
+        if held.get(environment).is_none_or(|(held, _)| *held < revision) {
+            held.insert(environment.to_owned(), (revision, found.clone()));
         }
+    }
+
+    /// Forgets an environment that is gone.
+    pub fn forget(&self, environment: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
     }
 }
 
@@ -241,19 +271,59 @@ impl super::Inner {
             None => None,
         };
         let facts = facts.ok_or_else(|| Error::not_found("environment", environment))?;
-        let ruleset = self.ruleset(connection, &facts).await?;
-        Snapshot::new(facts, ruleset)
+        let companions = self.companions(connection, &facts).await?;
+        Snapshot::new(facts, companions)
     }
 
-    /// The ruleset that the facts ask for: remembered, or read in the very snapshot that the facts are from.
-    pub(super) async fn ruleset(&self, connection: &mut Connection, facts: &Facts) -> Result<Arc<Ruleset>> {
-        if let Some(ruleset) = self.rulesets.matching(facts) {
+    /// What the facts ask for, where all of it is remembered.
+    pub(super) fn held_companions(&self, facts: &Facts) -> Option<Companions> {
+        let ruleset = self.rulesets.matching(&facts.environment, facts.ruleset_revision)?;
+        let signing_keys = self.signing_keys.matching(&facts.environment, facts.keys_revision)?;
+        Some(Companions { ruleset, signing_keys })
+    }
+
+    /// What the facts ask for: remembered, or read in the very snapshot that the facts are from.
+    pub(super) async fn companions(&self, connection: &mut Connection, facts: &Facts) -> Result<Companions> {
+        Ok(Companions {
+            ruleset: self.ruleset_at(connection, &facts.environment, facts.ruleset_revision).await?,
+            signing_keys: self.signing_keys_at(connection, &facts.environment, facts.keys_revision).await?,
+        })
+    }
+
+    async fn ruleset_at(&self, connection: &mut Connection, environment: &str, revision: i64) -> Result<Arc<Ruleset>> {
+        if let Some(ruleset) = self.rulesets.matching(environment, revision) {
             return Ok(ruleset);
         }
-        let flags = connection.living_settings(&facts.environment).await?;
+        let flags = connection.living_settings(environment).await?;
         let segments = connection.all_segments().await?;
-        let ruleset = Arc::new(Ruleset::compile(facts.ruleset_revision, flags, segments));
-        self.rulesets.remember(&facts.environment, &ruleset);
+        let ruleset = Arc::new(Ruleset::compile(revision, flags, segments));
+        self.rulesets.remember(environment, revision, &ruleset);
         Ok(ruleset)
+    }
+
+    /// An environment's signing keys as of their revision, which has to be the one that the connection's snapshot has.
+    pub(super) async fn signing_keys_at(
+        &self,
+        connection: &mut Connection,
+        environment: &str,
+        revision: i64,
+    ) -> Result<Arc<SigningKeys>> {
+        if let Some(keys) = self.signing_keys.matching(environment, revision) {
+            return Ok(keys);
+        }
+        let keys = Arc::new(SigningKeys { revision, keys: connection.signing_keys(environment).await? });
+        self.signing_keys.remember(environment, revision, &keys);
+        Ok(keys)
+    }
+
+    /// An environment's signing keys as they were when they were last looked at, however long ago.
+    pub fn last_signing_keys(&self, environment: &str) -> Option<Arc<SigningKeys>> {
+        self.signing_keys.any(environment)
+    }
+
+    /// Forgets what is remembered of an environment that is gone.
+    pub fn forget(&self, environment: &str) {
+        self.rulesets.forget(environment);
+        self.signing_keys.forget(environment);
     }
 }

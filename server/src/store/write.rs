@@ -25,15 +25,20 @@ pub struct Author {
 }
 
 impl Author {
-    /// The server itself, for what no key asked for. `name` says where it came from.
-    pub fn system(name: &str, request_id: &str, comment: &str) -> Self {
+    /// The server itself: what it does by itself, and why.
+    pub fn system(name: &str, comment: impl Into<String>) -> Self {
         Self {
             actor_type: "system",
             id: "system".to_owned(),
             name: name.to_owned(),
-            request_id: request_id.to_owned(),
-            comment: Some(comment.to_owned()),
+            request_id: String::new(),
+            comment: Some(comment.into()),
         }
+    }
+
+    /// The same, in the course of a request.
+    pub fn on_request(self, request_id: &str) -> Self {
+        Self { request_id: request_id.to_owned(), ..self }
     }
 }
 
@@ -50,6 +55,8 @@ pub enum Entity {
     Environment,
     Application,
     ApiKey,
+    IdentityProvider,
+    SigningKey,
 }
 
 impl Entity {
@@ -65,12 +72,14 @@ impl Entity {
             Self::Environment => "environment",
             Self::Application => "application",
             Self::ApiKey => "api_key",
+            Self::IdentityProvider => "identity_provider",
+            Self::SigningKey => "signing_key",
         }
     }
 
-    /// Whether an evaluation or a claim can depend on it. A key is logged, but no token changes with it.
+    /// Whether an evaluation or a claim can depend on it. Keys and providers are logged, but no token says anything else because of them.
     fn in_tokens(self) -> bool {
-        self != Self::ApiKey
+        !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey)
     }
 
     /// Whether a compiled ruleset holds it, so that caches must load again.

@@ -49,7 +49,7 @@ async fn behind(engine: Engine, proxies: &[&str]) -> TestServer {
     let database = Arc::new(Database::create(engine).await);
     let mut config = config(&database);
     config.trusted_proxies = proxies.iter().map(|range| range.parse().expect("a range")).collect();
-    TestServer::configured(config, database, Arc::new(ManualClock::at(BEGINNING))).await
+    TestServer::with(&config, database, Arc::new(ManualClock::at(BEGINNING))).await
 }
 
 /// Calls with a wrong API key, as if sent on for these.

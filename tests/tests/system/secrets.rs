@@ -83,6 +83,11 @@ async fn play(api: &Api) -> Secrets {
     let third = api.send(grant(&text(&second, "refresh_token"))).await.ok();
     note_tokens(&mut secrets, "third", &third);
 
+    for (environment, emergency) in [("production", false), ("staging", true)] {
+        let body = json!({ "environment": environment, "emergency": emergency });
+        api.post("/v1/signing-keys/rotate", body).await.ok();
+    }
+
     // Secrets where they do not belong: each refused, and none of them repeated.
     let every: Vec<String> = secrets.values().cloned().chain([EMAIL.to_owned()]).collect();
     for secret in &every {
@@ -241,7 +246,7 @@ on_both_engines! {
             Engine::Postgres => "SELECT algorithm || ' ' || encode(sealed, 'hex') FROM signing_keys",
         };
         let sealed = database.texts(sealed).await;
-        assert_eq!(sealed.len(), 6);
+        assert_eq!(sealed.len(), 12);
         for row in sealed {
             let (algorithm, sealed) = row.split_once(' ').expect("two columns");
             let algorithm = Algorithm::ALL.into_iter().find(|known| known.as_str() == algorithm).expect("an algorithm");

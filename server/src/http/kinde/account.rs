@@ -8,8 +8,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::super::error::{TokenRefused, uncached};
+use super::super::oauth::shown;
 use super::super::place::Place;
-use super::super::userinfo::shown;
 use super::super::{App, cors};
 use crate::error::Result;
 

@@ -115,13 +115,13 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 async fn ask(app: &App, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     let Place(environment) = Place::from_request_parts(&mut parts, app).await?;
-    let ClientAddress(address) = ClientAddress::of(&parts.headers, &parts.extensions, app);
     let shown = bearer(&parts.headers)?;
     let (actor, machine) = if shown.expose().starts_with(TOKEN) {
         let audience = app.issuer.management_audience(&environment);
         let machine = app.issuer.shown_by_machine(&environment, &shown, &audience).await?;
         (Actor::application(&machine.application, Some(&environment)), Some(machine))
     } else {
+        let ClientAddress(address) = ClientAddress::of(&parts.headers, &parts.extensions, app);
         (app.control.authenticate(&shown, address).await?.into(), None)
     };
     let (call, parts, _) = read(actor, Request::from_parts(parts, body)).await?;

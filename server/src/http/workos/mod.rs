@@ -4,6 +4,7 @@
 //!
 //! Nothing is decided here. Requests become the calls that the admin API makes as well, and answers take WorkOS's shapes.
 
+mod authenticate;
 mod directory;
 mod flags;
 mod list;
@@ -11,22 +12,33 @@ mod runtime;
 mod shape;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 
 pub use runtime::LeftOut;
 
 use super::error::declined;
-use super::{App, SMALL, guarded};
+use super::{App, SMALL, guarded, path};
 use crate::control::Call;
 use crate::error::{Error, Kind, Result};
 
 /// Everything that this surface answers.
 pub fn routes(app: &App) -> Router<App> {
     guarded(app, keyed(), SMALL)
+        .merge(keyless())
         .method_not_allowed_fallback(not_covered)
         .layer(map_response(|response| async { declined(response) }))
+}
+
+/// What is asked without an API key, or with one in the body.
+fn keyless() -> Router<App> {
+    Router::new()
+        .route("/user_management/authenticate", post(authenticate::authenticate))
+        .route("/sso/jwks/{client_id}", get(authenticate::jwks))
+        .route_layer(from_fn(path::layer))
+        .layer(DefaultBodyLimit::max(SMALL))
 }
 
 /// What is asked with an environment's API key.
@@ -34,6 +46,8 @@ fn keyed() -> Router<App> {
     Router::new()
         .route("/user_management/users/{user}", get(directory::user))
         .route("/user_management/users/{user}/feature-flags", get(flags::of_user))
+        .route("/user_management/users/{user}/sessions", get(directory::sessions))
+        .route("/user_management/sessions/revoke", post(directory::revoke_session))
         .route("/organizations/{organization}", get(directory::organization))
         .route("/organizations/{organization}/feature-flags", get(flags::of_organization))
         .route("/feature-flags", get(flags::list))

@@ -1,39 +1,80 @@
 //! The documents of WorkOS's API. Each has every member that the Python SDK insists on.
 
+use flagbearer::token;
 use serde_json::{Value, json};
 
 use crate::control::BooleanFlag;
-use crate::store::{Organization, User};
+use crate::issuer::Tokens;
+use crate::store::{Method, Organization, Person, Session};
 
-/// A user. Its one name is parted in two: the last word, and what comes before it.
-pub fn user(user: &User) -> Value {
-    let (first_name, last_name) = names(user.name.as_deref());
+/// A user. Its one name is parted in two.
+pub fn user(id: &str, person: &Person) -> Value {
+    let (first_name, last_name) = token::Person { name: person.name.as_deref(), ..token::Person::default() }.names();
     json!({
         "object": "user",
-        "id": user.id,
+        "id": id,
         // Never null there: applications call string functions on it.
-        "email": user.email.as_deref().unwrap_or_default(),
-        "email_verified": false,
+        "email": person.email.as_deref().unwrap_or_default(),
+        "email_verified": person.email_verified,
         "first_name": first_name,
         "last_name": last_name,
-        "name": user.name,
-        "profile_picture_url": null,
+        "name": person.name,
+        "profile_picture_url": person.picture,
         "external_id": null,
-        "last_sign_in_at": null,
+        "last_sign_in_at": person.last_sign_in_at,
         "locale": null,
         "metadata": {},
-        "created_at": user.created_at,
-        "updated_at": user.created_at,
+        "created_at": person.created_at,
+        "updated_at": person.updated_at,
     })
 }
 
-fn names(name: Option<&str>) -> (Option<&str>, Option<&str>) {
-    let name = name.map(str::trim).filter(|name| !name.is_empty());
-    match name.map(|name| name.rsplit_once(char::is_whitespace).ok_or(name)) {
-        None => (None, None),
-        Some(Err(only)) => (Some(only), None),
-        Some(Ok((first, last))) => (Some(first.trim_end()), Some(last)),
+/// What a grant is answered with.
+pub fn tokens(tokens: &Tokens) -> Value {
+    let mut answer = json!({ "access_token": tokens.access_token, "refresh_token": tokens.refresh_token });
+    if let Some(bearer) = &tokens.bearer {
+        answer["user"] = user(&bearer.user, &bearer.person);
+        answer["authentication_method"] = authentication_method(bearer.method).into();
+        if let Some(organization) = &bearer.organization {
+            answer["organization_id"] = organization.as_str().into();
+        }
     }
+    answer
+}
+
+/// How a user signed in, among the ways that WorkOS has.
+fn authentication_method(method: Method) -> &'static str {
+    match method {
+        Method::Password => "Password",
+        Method::Upstream => "SSO",
+        Method::Backend | Method::Exchange => "ExternalAuth",
+    }
+}
+
+/// A session; `ended_at` where it has been ended.
+pub fn session(session: &Session) -> Value {
+    let auth_method = match session.method {
+        Method::Password => "password",
+        Method::Upstream => "sso",
+        Method::Backend | Method::Exchange => "external_auth",
+    };
+    let mut answer = json!({
+        "object": "session",
+        "id": session.id,
+        "user_id": session.user,
+        "ip_address": session.ip_address,
+        "user_agent": session.user_agent,
+        "auth_method": auth_method,
+        "status": if session.revoked_at.is_some() { "revoked" } else { "active" },
+        "expires_at": session.expires_at,
+        "ended_at": session.revoked_at,
+        "created_at": session.created_at,
+        "updated_at": session.revoked_at.or(session.rotated_at).unwrap_or(session.created_at),
+    });
+    if let Some(organization) = &session.organization {
+        answer["organization_id"] = organization.as_str().into();
+    }
+    answer
 }
 
 pub fn organization(organization: &Organization) -> Value {
@@ -67,18 +108,4 @@ pub fn flag(BooleanFlag { stored, setting, default_value }: &BooleanFlag) -> Val
         "created_at": stored.created_at,
         "updated_at": stored.updated_at,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names;
-
-    #[test]
-    fn a_name_is_parted_before_its_last_word() {
-        assert_eq!(names(Some("Ada Lovelace")), (Some("Ada"), Some("Lovelace")));
-        assert_eq!(names(Some(" Augusta Ada  King ")), (Some("Augusta Ada"), Some("King")));
-        assert_eq!(names(Some("Ada")), (Some("Ada"), None));
-        assert_eq!(names(Some("  ")), (None, None));
-        assert_eq!(names(None), (None, None));
-    }
 }

@@ -5,10 +5,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
-use super::App;
-use super::call::bearer;
-use super::error::{TokenRefused, uncached};
-use super::place::Place;
+use super::super::App;
+use super::super::call::bearer;
+use super::super::error::{TokenRefused, uncached};
+use super::super::place::Place;
 use crate::error::Result;
 use crate::issuer::ShownByUser;
 
