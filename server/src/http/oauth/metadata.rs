@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use flagbearer::token::Algorithm;
 use serde_json::json;
 
 use super::super::App;
@@ -43,18 +44,35 @@ const ANY_CLIENT: [&str; 3] = ["client_secret_basic", "client_secret_post", "non
 /// Says what works, and nothing else.
 pub async fn metadata(State(app): State<App>, Place(environment): Place) -> Result<Response> {
     let issuer = app.issuer.url(&environment);
+    let at = |path: &str| format!("{issuer}{path}");
     let document = json!({
         "issuer": issuer,
-        "token_endpoint": format!("{issuer}/oauth2/token"),
-        "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
-        "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
-        "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
-        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "authorization_endpoint": at("/oauth2/auth"),
+        "token_endpoint": at("/oauth2/token"),
+        "userinfo_endpoint": at("/oauth2/userinfo"),
+        "end_session_endpoint": at("/logout"),
+        "revocation_endpoint": at("/oauth2/revoke"),
+        "introspection_endpoint": at("/oauth2/introspect"),
+        "jwks_uri": at("/.well-known/jwks.json"),
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "claims_supported": [
+            "iss", "sub", "aud", "azp", "exp", "iat", "auth_time", "nonce", "sid", "email", "email_verified", "name",
+            "given_name", "family_name", "picture", "updated_at",
+        ],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "prompt_values_supported": ["none", "login", "create", "select_account", "consent"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "claims_parameter_supported": false,
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
-        "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ANY_CLIENT,
         "revocation_endpoint_auth_methods_supported": ANY_CLIENT,
         "introspection_endpoint_auth_methods_supported": CONFIDENTIAL_CLIENT,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::as_str),
     });
     Ok(public(Json(document).into_response(), 300))
 }
