@@ -39,7 +39,10 @@ export async function install() {
 }
 
 async function fill({ url, call, stop }) {
-  for (const [key, type, default_value] of FLAGS) await call('POST', '/flags', { key, type, default_value })
+  // Kinde's packages look some flags up by what is called `name`; here that is for people alone.
+  for (const [key, type, default_value] of FLAGS) {
+    await call('POST', '/flags', { key, type, default_value, name: `The flag ${key}` })
+  }
   await call('POST', '/organizations', { id: ORGANIZATION, name: 'Pilot customer' })
   await call('POST', '/users', { id: ALICE_ID, name: 'Alice Adams', ...ALICE })
   await call('PUT', `/organizations/${ORGANIZATION}/members/${ALICE_ID}`, { roles: ['admin'], permissions: ['reports:view'] })

@@ -58,6 +58,7 @@ before(async () => {
   const application = await installation.application({
     redirect_uris: [`${site}/api/auth/kinde_callback`],
     logout_uris: [site],
+    allowed_origins: [site],
   })
   await startNext(application)
   browser = await chromium.launch({
@@ -156,6 +157,26 @@ test('the browser hook reads flags of every type', async () => {
     missing: { thrown: 'Flag absent was not found, and no default value has been provided' },
     mistyped: { thrown: 'Flag new_ai_model is of type boolean - requested type string' },
   })
+})
+
+test('a page of an allowed origin may call the issuer, and one of another may not', async () => {
+  // As Kinde's browser packages call: with cookies, and with a header of their own.
+  const ask = (path, options) =>
+    page.evaluate(
+      ([url, options]) =>
+        fetch(url, { credentials: 'include', ...options }).then(
+          ({ status }) => status,
+          (error) => error.message,
+        ),
+      [installation.issuer + path, options],
+    )
+  const calls = [
+    ['/oauth2/token', { method: 'POST', headers: { 'kinde-sdk': 'React/1' }, body: 'grant_type=refresh_token' }, 400],
+    ['/account_api/v1/feature_flags', { headers: { authorization: 'Bearer nonsense' } }, 401],
+  ]
+  for (const [path, options, status] of calls) assert.equal(await ask(path, options), status)
+  await page.goto(site.replace('localhost', '127.0.0.1'))
+  for (const [path, options] of calls) assert.equal(await ask(path, options), 'Failed to fetch')
 })
 
 test('changed rules are seen after a refresh, on the server and in the browser', async () => {

@@ -166,6 +166,14 @@ for (const [grant, isPublic] of [
       await assert.rejects(kinde.handleRedirectToApp(sessionManager(), refused), /Authorization server reported an error: access_denied/)
     })
 
+    test('an audience that is asked for changes nothing of who the token is for', async () => {
+      const audience = ['https://reports.example.com', `${installation.issuer}/api`]
+      const asking = client(grant, application, { audience })
+      const other = sessionManager()
+      await asking.handleRedirectToApp(other, await signIn(await asking.login(other)))
+      assert.deepEqual(claims(other.items.get('access_token')).aud, [])
+    })
+
     test('logging out leads back to the application', async () => {
       const logout = await kinde.logout(session)
       const response = await fetch(logout, { redirect: 'manual' })
