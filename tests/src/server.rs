@@ -89,7 +89,7 @@ impl TestServer {
         let store = Store::open(&self.database.url, self.clock.clone()).await.expect("the database opens");
         let installation = store.installation().await.expect("it can be read").expect("it is founded");
         let key = InstallationKey::read(&self.database.key_file()).expect("it can be read").expect("a key file");
-        let outbound = Outbound::new(&[]).expect("a client");
+        let outbound = Outbound::new(&["127.0.0.1".parse().expect("an address")]).expect("a client");
         Issuer::new(Arc::new(store), Arc::new(key), outbound, installation.epoch, &self.url, "production")
     }
 

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::request_id;
 use crate::error::{Error, Kind};
@@ -156,6 +156,8 @@ pub struct Denied {
     error: &'static str,
     description: String,
     retry_after: Option<i64>,
+    /// Members beside those of the RFC.
+    more: Map<String, Value>,
 }
 
 impl Denied {
@@ -165,6 +167,7 @@ impl Denied {
             error: "invalid_request",
             description: description.into(),
             retry_after: None,
+            more: Map::new(),
         }
     }
 
@@ -181,6 +184,17 @@ impl Denied {
     /// A client that does not show who it is.
     pub fn secret(description: impl Into<String>) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, ..Self::client(description) }
+    }
+
+    pub fn grant(description: impl Into<String>) -> Self {
+        Self { error: "invalid_grant", ..Self::request(description) }
+    }
+
+    /// A grant that needs one step more, as WorkOS says it: `code` is what newer SDKs look at, `error` what older ones do.
+    pub fn step(error: &'static str, description: &str, mut more: Map<String, Value>) -> Self {
+        more.insert("code".to_owned(), error.into());
+        more.insert("message".to_owned(), description.into());
+        Self { status: StatusCode::FORBIDDEN, error, more, ..Self::request(description) }
     }
 
     pub fn grant_type(description: impl Into<String>) -> Self {
@@ -214,7 +228,7 @@ impl From<Refused> for Denied {
             }
             Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
-        Self { status, error, description, retry_after }
+        Self { status, error, description, retry_after, more: Map::new() }
     }
 }
 
@@ -245,7 +259,9 @@ impl From<Error> for Denied {
 
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.error, "error_description": self.description });
+        let mut body = self.more;
+        body.insert("error".to_owned(), self.error.into());
+        body.insert("error_description".to_owned(), self.description.into());
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flagbearer\""));

@@ -36,15 +36,15 @@ pub struct App {
     pub control: Control,
     pub issuer: Arc<Issuer>,
     pub running: call::Running,
-    pub proxies: Arc<[IpNet]>,
     pub left_out: workos::LeftOut,
+    pub proxies: Arc<[IpNet]>,
 }
 
 impl App {
     /// `proxies` are those whose word on where a request came from is taken.
     pub fn new(store: Arc<Store>, control: Control, issuer: Arc<Issuer>, proxies: &[IpNet]) -> Self {
         let (running, left_out) = (call::Running::default(), workos::LeftOut::default());
-        Self { store, control, issuer, running, proxies: proxies.into(), left_out }
+        Self { store, control, issuer, running, left_out, proxies: proxies.into() }
     }
 }
 
@@ -177,21 +177,29 @@ fn issuers(app: &App) -> Router<App> {
         .layer(DefaultBodyLimit::max(SMALL))
 }
 
-/// What programs call, where pages of allowed origins may too, and where browsers come to.
-fn issuer(app: &App) -> Router<App> {
-    let called = [
-        ("/oauth2/token", post(oauth::token)),
-        ("/oauth2/revoke", post(oauth::revoke)),
-        ("/oauth2/introspect", post(oauth::introspect)),
-        ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
-    ];
-    cors::open(app, called)
-        .route("/.well-known/jwks.json", get(oauth::jwks))
-        .route("/.well-known/openid-configuration", get(oauth::metadata))
+/// Where browsers come to, of each issuer.
+fn pages() -> Router<App> {
+    Router::new()
         .route("/oauth2/auth", get(sign_in::authorize).post(sign_in::authorize_posted))
         .route("/sign-in", get(sign_in::sign_in).post(sign_in::sign_in_posted))
         .route("/sign-in/organization", get(sign_in::organization).post(sign_in::organization_posted))
         .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
         .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
         .route("/logout", get(sign_in::logout).post(sign_in::logout_posted))
+}
+
+fn issuer(app: &App) -> Router<App> {
+    let programs = cors::open(
+        app,
+        [
+            ("/oauth2/token", post(oauth::token)),
+            ("/oauth2/revoke", post(oauth::revoke)),
+            ("/oauth2/introspect", post(oauth::introspect)),
+            ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
+        ],
+    );
+    pages()
+        .merge(programs)
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/openid-configuration", get(oauth::metadata))
 }

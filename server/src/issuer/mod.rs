@@ -3,6 +3,7 @@
 mod accounts;
 mod authorization;
 mod codes;
+mod entry;
 mod exchange;
 mod introspection;
 mod keys;
@@ -22,8 +23,9 @@ mod upstream;
 use std::sync::Arc;
 
 pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
-pub use authorization::{Authorization, Lapsed, Stop, same_redirect};
+pub use authorization::{Authorization, Lapsed, Stop};
 pub use codes::CodeGrant;
+pub use entry::Entrant;
 pub use exchange::{Exchange, ExchangeRefused};
 pub use introspection::Asker;
 pub use keys::Keys;

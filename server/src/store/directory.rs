@@ -237,15 +237,10 @@ impl Connection {
         rows.iter().map(StoredMembership::try_from).collect()
     }
 
-    /// Where a user belongs, in order of organization.
-    pub async fn memberships_of_user(&mut self, user: &str) -> Result<Vec<StoredMembership>> {
-        self.memberships_of(Subject::User, user).await
-    }
-
     async fn memberships_of(&mut self, column: Subject, id: &str) -> Result<Vec<StoredMembership>> {
         let sql = match column {
             Subject::Organization => concat!(membership_columns!(), "WHERE organization = $1"),
-            Subject::User => concat!(membership_columns!(), "WHERE user_id = $1 ORDER BY organization"),
+            Subject::User => concat!(membership_columns!(), "WHERE user_id = $1"),
         };
         self.rows(sql, params![id]).await?.iter().map(StoredMembership::try_from).collect()
     }

@@ -28,7 +28,17 @@ const FLAGS = [
 ]
 
 export async function install() {
-  const { url, call, stop } = await startFlagbearer()
+  const flagbearer = await startFlagbearer()
+  try {
+    return await fill(flagbearer)
+  } catch (error) {
+    // Else it would keep the test program from ending.
+    await flagbearer.stop()
+    throw error
+  }
+}
+
+async function fill({ url, call, stop }) {
   for (const [key, type, default_value] of FLAGS) await call('POST', '/flags', { key, type, default_value })
   await call('POST', '/organizations', { id: ORGANIZATION, name: 'Pilot customer' })
   await call('POST', '/users', { id: ALICE_ID, name: 'Alice Adams', ...ALICE })

@@ -9,7 +9,7 @@ let installation
 before(async () => {
   installation = await install()
 })
-after(() => installation.stop())
+after(() => installation?.stop())
 
 /** What the SDK keeps of one browser's session. */
 function sessionManager() {

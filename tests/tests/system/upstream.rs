@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 
 use flagbearer_server::clock::Clock;
+use flagbearer_server::config::Config;
 use flagbearer_server::issuer::{Begun, Issuer, Returned, UpstreamRefused};
-use flagbearer_server::outbound::Outbound;
-use flagbearer_server::secret::{InstallationKey, hash};
-use flagbearer_server::store::{Store, User};
+use flagbearer_server::secret::hash;
+use flagbearer_server::store::User;
 use flagbearer_tests::{Api, Engine, METADATA, Reply, TestServer, Upstream, on_both_engines};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
@@ -29,12 +28,9 @@ struct Place {
 
 impl Place {
     async fn start(engine: Engine) -> Self {
-        let allow = ["127.0.0.1".parse().expect("an address")];
-        let server = TestServer::start_with(engine, |config| config.outbound_allow = allow.to_vec()).await;
-        let store = Store::open(&server.database.url, server.clock.clone()).await.expect("the database opens");
-        let key = InstallationKey::read(&server.database.key_file()).expect("a key").expect("a key file");
-        let outbound = Outbound::new(&allow).expect("a client");
-        let issuer = Issuer::new(Arc::new(store), Arc::new(key), outbound, 1, &server.url, "production");
+        let allow = |config: &mut Config| config.outbound_allow = vec!["127.0.0.1".parse().expect("an address")];
+        let server = TestServer::start_with(engine, allow).await;
+        let issuer = server.issuer().await;
         Self { admin: server.admin(), server, issuer }
     }
 

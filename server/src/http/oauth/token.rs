@@ -84,9 +84,7 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
     });
     let remember = remember.as_ref().map(|remember| remember as &Remember<'_>);
     let issued = match grant_type {
-        GrantType::AuthorizationCode => {
-            asked.redeem(once.as_ref().zip(remember).map(|(once, remember)| (once.scope.as_str(), remember))).await?
-        }
+        GrantType::AuthorizationCode => asked.redeem(once.as_ref().map(|once| once.scope.as_str()).zip(remember)).await?,
         GrantType::RefreshToken => asked.refresh(remember).await?,
         GrantType::ClientCredentials => asked.machine(remember).await?,
         GrantType::TokenExchange => asked.exchange(remember).await?,
@@ -99,7 +97,7 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
 }
 
 impl Asked<'_> {
-    /// RFC 6749 §4.1.3. `remember` comes with what a repeated request is recognised by.
+    /// RFC 6749 §4.1.3.
     async fn redeem(&self, remember: Option<(&str, &Remember<'_>)>) -> Result<Option<Tokens>, Denied> {
         let application = self.client().await?;
         let grant = CodeGrant {

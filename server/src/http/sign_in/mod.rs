@@ -20,7 +20,7 @@ pub use forms::{
 };
 pub use logout::{logout, logout_posted, logout_workos};
 use page::{failed, lapsed};
-pub use visit::Visit;
+pub use visit::{MAX_USER_AGENT, Visit};
 
 use super::App;
 use super::call::too_large;

@@ -155,7 +155,7 @@ pub fn failed(visit: &Visit, error: &Error) -> Response {
             ("Something went wrong", "This is our fault, not yours. Try again in a while.".to_owned())
         }
         Kind::Unavailable => ("Busy", "There is too much to do just now. Load the page again in a moment.".to_owned()),
-        _ => ("This does not lead to a sign-in", sentence(&error.detail)),
+        _ => ("You cannot sign in with this link", sentence(&error.detail)),
     };
     let reference = format!("{} {}", error.code, request_id::current());
     let frame = Frame::plain(visit, None);
@@ -176,11 +176,22 @@ pub fn lapsed(visit: &Visit, lapsed: &Lapsed) -> Response {
     refused(Kind::Malformed, &Notice { frame, title, text: &text, link: Some((&again, "Start again")), reference: None })
 }
 
-/// Messages are lower case and without a full stop; a page has sentences.
+/// Messages are lower case, without a full stop, and quote in backticks; a page has sentences.
 pub fn sentence(message: &str) -> String {
-    let mut characters = message.chars();
-    let first = characters.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(characters).chain(['.']).collect()
+    let mut sentence = String::with_capacity(message.len() + 8);
+    let mut open = false;
+    for (position, character) in message.chars().enumerate() {
+        match character {
+            '`' => {
+                open = !open;
+                sentence.push(if open { '“' } else { '”' });
+            }
+            _ if position == 0 => sentence.extend(character.to_uppercase()),
+            _ => sentence.push(character),
+        }
+    }
+    sentence.push('.');
+    sentence
 }
 
 /// A page that stands in a frame.

@@ -20,7 +20,7 @@ use crate::store::{Browser, Origin};
 const KEPT: i64 = 30 * 86_400;
 
 /// How much of what a browser calls itself is kept, in characters.
-const MAX_USER_AGENT: usize = 512;
+pub const MAX_USER_AGENT: usize = 512;
 
 /// A browser's request for a page.
 #[derive(Debug)]
