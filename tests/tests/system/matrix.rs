@@ -217,10 +217,12 @@ on_both_engines! {
                         let opened_by = if at.issuer == from.issuer { door.opened_by } else { &[] };
                         let opens = opened_by.contains(name) || door.opened_by_any.contains(name);
                         let answer = door.show(&server, at, &shown).await;
+                        // Who holds a key is told what it is bound to.
+                        let known = *name == "api key" && answer.status == 403;
                         let cell = format!("{name} of `{}` at {} of `{}`", from.issuer, door.name, at.issuer);
                         if door.opens(&answer) != opens {
                             wrong.push(format!("{cell}: {} {}", answer.status, answer.text));
-                        } else if !opens && !refusals.contains(&words(&answer)) {
+                        } else if !opens && !known && !refusals.contains(&words(&answer)) {
                             wrong.push(format!("{cell} is told apart from garbage: {} {}", answer.status, answer.text));
                         }
                         let told = answer.text.contains("alice") || answer.text.contains(&shown);
