@@ -48,6 +48,7 @@ mod stop;
 mod subject_flags;
 mod time_travel;
 mod upstream;
+mod upstream_sign_in;
 mod userinfo;
 mod workos;
 mod workos_sessions;

@@ -9,7 +9,7 @@ const EMAIL: &str = "alice@example.com";
 
 /// What all pages have in common.
 #[track_caller]
-fn is_a_page(page: &Page, status: u16) {
+pub fn is_a_page(page: &Page, status: u16) {
     assert_eq!(page.status, status, "{}: {}", page.url, page.words());
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert_eq!(page.header("cache-control"), "no-store");
