@@ -34,6 +34,7 @@ mod oauth;
 mod outbound;
 mod overrides;
 mod passwords;
+mod places;
 mod profiles;
 mod refresh;
 mod retries;
