@@ -10,7 +10,7 @@ use crate::email;
 use crate::error::{Error, Kind};
 use crate::password::{Password, Unfit};
 use crate::secret::{Secret, random_alphanumeric};
-use crate::store::{Author, Limit, StoredPassword, User};
+use crate::store::{Author, Limit, PasswordMark, StoredPassword, User};
 
 /// How many attempts at one account, known or not, are let through in a quarter of an hour.
 const ATTEMPTS_PER_ACCOUNT: i64 = 10;
@@ -20,6 +20,13 @@ const ATTEMPTS_PER_ADDRESS: i64 = 100;
 
 /// The longest name of a user, in bytes.
 const MAX_NAME: usize = 256;
+
+/// Somebody who has just shown a password, or set one. What is begun with it, is begun only while that one is the user's.
+#[derive(Debug, Clone)]
+pub struct ByPassword {
+    pub user: User,
+    pub password: PasswordMark,
+}
 
 /// Why nobody was signed in.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -124,7 +131,12 @@ fn from_address(kind: &str, address: IpAddr) -> Limit {
 impl Issuer {
     /// Who signs in by this address and password, whichever environment it is for. Each attempt is counted, by account and
     /// by where it comes from, before it is judged; a good one clears the account's count.
-    pub async fn sign_in_by_password(&self, email: &str, password: &Secret, address: IpAddr) -> Result<User, SignInRefused> {
+    pub async fn sign_in_by_password(
+        &self,
+        email: &str,
+        password: &Secret,
+        address: IpAddr,
+    ) -> Result<ByPassword, SignInRefused> {
         let email = email.trim();
         let from = from_address("password", address);
         let account = Limit::new(&format!("account {}", email::key(email)), ATTEMPTS_PER_ACCOUNT);
@@ -134,7 +146,7 @@ impl Issuer {
         let right = self.passwords.matches(password, stored.as_ref().map(|stored| stored.hash.clone())).await?;
         let Some(stored) = stored.filter(|_| right) else { return Err(SignInRefused::Wrong) };
         let user = self.store.finish_sign_in(&stored, &from, began, &account).await?;
-        user.ok_or(SignInRefused::Wrong)
+        Ok(ByPassword { user: user.ok_or(SignInRefused::Wrong)?, password: stored.mark() })
     }
 
     /// Makes an account, where the environment lets strangers do so. Its address is nobody's word but theirs: it is not
@@ -147,7 +159,7 @@ impl Issuer {
         password: &Secret,
         address: IpAddr,
         request_id: &str,
-    ) -> Result<User, SignUpRefused> {
+    ) -> Result<ByPassword, SignUpRefused> {
         if !self.store.read().await?.environment(environment).await?.sign_up {
             return Err(SignUpRefused::Closed);
         }
@@ -179,7 +191,7 @@ impl Issuer {
         write.note_password_sign_in(&stored, now).await?;
         let comment = format!("an account was made at the sign-up page of `{environment}`");
         write.commit(&Author::system("sign-up page", comment).on_request(request_id)).await?;
-        Ok(user)
+        Ok(ByPassword { user, password: stored.mark() })
     }
 
     /// Sets a password by a link that an administrator made. What a former password began ends, and every link of the user

@@ -51,7 +51,7 @@ pub use identity_providers::{IdentityProvider, StoredIdentityProvider};
 pub use installation::{Founding, Installation};
 pub use later::Later;
 pub use overrides::{BooleanOverride, Level, StoredOverride};
-pub use passwords::StoredPassword;
+pub use passwords::{PasswordMark, StoredPassword};
 pub use rotate::{Client, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;
 pub use sessions::{Method, Origin, Session, SessionFilter, Start};
