@@ -9,6 +9,7 @@ mod logs;
 mod process;
 mod server;
 mod signed_in;
+mod upstream;
 
 pub use api::{Answer, Api};
 pub use browser::{Browser, Form, Page};
@@ -18,6 +19,7 @@ pub use issuer::Issuer;
 pub use process::{Process, binary, free_port};
 pub use server::{ADMIN_KEY, BEGINNING, TestServer, config};
 pub use signed_in::SignedIn;
+pub use upstream::{Asked, METADATA, Reply, Upstream};
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.
 ///

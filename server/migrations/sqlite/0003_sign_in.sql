@@ -33,11 +33,12 @@ CREATE INDEX password_resets_user ON password_resets (user_id);
 CREATE TABLE identity_providers (
     id            TEXT PRIMARY KEY,
     environment   TEXT NOT NULL REFERENCES environments (name),
+    issuer        TEXT NOT NULL,                     -- by which a token's provider is found
     document      TEXT NOT NULL,
     sealed_secret BLOB,                              -- our client secret there
     revision      INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX identity_providers_environment ON identity_providers (environment);
+CREATE UNIQUE INDEX identity_providers_issuer ON identity_providers (environment, issuer);
 
 -- Who somebody is elsewhere: the issuer and its `sub`, never an address.
 CREATE TABLE identities (

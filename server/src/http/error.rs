@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::request_id;
 use crate::error::{Error, Kind};
-use crate::issuer::Refused;
+use crate::issuer::{ExchangeRefused, Refused};
 
 /// The status of a refusal.
 pub fn status(kind: Kind) -> StatusCode {
@@ -92,6 +92,37 @@ impl IntoResponse for Fault {
         let mut response = (status(error.kind), Json(body)).into_response();
         headers_of(error.kind, &mut response);
         response
+    }
+}
+
+/// A refusal where a user's access token is shown (RFC 6750 §3).
+pub struct TokenRefused(Error);
+
+impl From<Error> for TokenRefused {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for TokenRefused {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let status = status(error.kind);
+        let name = match error.kind {
+            Kind::Unauthenticated => "invalid_token",
+            Kind::Forbidden => "insufficient_scope",
+            Kind::Unavailable => "temporarily_unavailable",
+            Kind::Internal => "server_error",
+            _ => "invalid_request",
+        };
+        let mut response = (status, Json(json!({ "error": name, "error_description": error.detail }))).into_response();
+        headers_of(error.kind, &mut response);
+        // Who has shown no token at all is only asked for one.
+        if status == StatusCode::FORBIDDEN || error.code == "TOKEN_INVALID" {
+            let challenge = HeaderValue::from_str(&format!("Bearer error=\"{name}\""));
+            challenge.map(|challenge| response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge)).ok();
+        }
+        uncached(response)
     }
 }
 
@@ -183,6 +214,11 @@ impl From<Refused> for Denied {
             Refused::Profile => (StatusCode::BAD_REQUEST, "invalid_client"),
             Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
+            Refused::Public => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+            Refused::Audience => (StatusCode::BAD_REQUEST, "invalid_target"),
+            Refused::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
+            Refused::Irrevocable => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
+            Refused::Organization => (StatusCode::BAD_REQUEST, "invalid_request"),
             Refused::Failed(error) if error.kind == Kind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }
@@ -193,6 +229,18 @@ impl From<Refused> for Denied {
             Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         Self { status, error, description, retry_after, more: Map::new() }
+    }
+}
+
+impl From<ExchangeRefused> for Denied {
+    fn from(refused: ExchangeRefused) -> Self {
+        let description = refused.to_string();
+        match refused {
+            ExchangeRefused::Request(_) => Self::request(description),
+            ExchangeRefused::Target(_) => Self { error: "invalid_target", ..Self::request(description) },
+            ExchangeRefused::Public => Self { error: "unauthorized_client", ..Self::request(description) },
+            ExchangeRefused::Refused(refused) => refused.into(),
+        }
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn redirect_uri(parameters: &Parameters<'_>, application: &Applicatio
 }
 
 /// The same, letter by letter; only the port of a loopback address is the app's own choice each time (RFC 8252 §7.3).
-pub fn same_redirect(registered: &str, named: &str) -> bool {
+fn same_redirect(registered: &str, named: &str) -> bool {
     registered == named || loopback(registered).zip(loopback(named)).is_some_and(|(registered, named)| registered == named)
 }
 

@@ -420,6 +420,36 @@ async fn signing_keys_are_listed_and_rotated() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identity_providers_have_their_commands() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let line =
+        "identity-providers create Acme -e staging --issuer https://login.example.com/ --client-id ours --create-users true";
+    let created = cli.command(line).env("FLAGBEARER_UPSTREAM_CLIENT_SECRET", "planted-upstream-secret").output().await;
+    let said = Ran::of(created.expect("the binary runs")).ok();
+    assert!(said.starts_with("Created the identity provider Acme in staging (revision "), "{said}");
+    assert!(said.contains("/env/staging/sign-in/callback  (tell it to the provider)"), "{said}");
+    let id = said.split_whitespace().find(|word| word.starts_with("idp_")).expect("an id").to_owned();
+    let shown = cli.json(&format!("identity-providers show {id}")).await;
+    assert_eq!(
+        (&shown["has_client_secret"], &shown["create_users"], &shown["exchange"]),
+        (&json!(true), &json!(true), &json!(false))
+    );
+    let edit =
+        format!("identity-providers edit {id} --exchange true --audience api --scopes openid,groups --unset client-secret");
+    cli.run(&format!("{edit} --claims '{{\"user\": \"sub\", \"organization\": \"/app/org\"}}'")).await.ok();
+    let shown = cli.json(&format!("identity-providers show {id}")).await;
+    assert_eq!((&shown["scopes"], &shown["audience"]), (&json!(["openid", "groups"]), &json!("api")));
+    assert_eq!((&shown["claims"]["organization"], &shown["has_client_secret"]), (&json!("/app/org"), &json!(false)));
+    cli.run(&format!("identity-providers edit {id}")).await.refused("ARGUMENT_MISSING");
+    cli.run(&format!("identity-providers edit {id} --claims '{{\"user\": \"email\"}}'")).await.refused("VALUE_INVALID");
+    assert!(cli.run("identity-providers list -e staging").await.ok().contains("https://login.example.com/"));
+    assert_eq!(cli.run("identity-providers list -e production").await.ok(), "There are none.\n");
+    assert!(cli.run("changes list --limit 1").await.ok().contains("changed identity_provider"));
+    cli.run(&format!("identity-providers delete {id}")).await.ok();
+    cli.run(&format!("identity-providers show {id}")).await.refused("IDENTITY_PROVIDER_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_are_told_in_words() {
     let cli = Cli::start(Engine::Sqlite).await;
     cli.run("flags create f --type boolean --default false").await.ok();

@@ -21,8 +21,9 @@ use super::super::address::ClientAddress;
 use super::super::call::{bearer, read};
 use super::super::error::Fault;
 use super::super::place::Place;
-use crate::control::{Call, Whose};
-use crate::error::Result;
+use crate::control::{Actor, Call, Whose};
+use crate::error::{Error, Result};
+use crate::issuer::ShownByMachine;
 
 /// The calls, below the API's base.
 pub fn routes(base: &str) -> Router<App> {
@@ -50,19 +51,42 @@ pub fn routes(base: &str) -> Router<App> {
 struct Asked {
     /// The issuer's.
     environment: String,
+    /// By whom: a key, whose role decides, or this application, whose permissions do.
+    machine: Option<ShownByMachine>,
     call: Call,
 }
 
 impl Asked {
     /// The call, where its caller may do this in the issuer's environment.
-    fn here(self, _permission: &str) -> Result<(String, Call)> {
+    fn here(mut self, permission: &str) -> Result<(String, Call)> {
+        if let Some(machine) = &self.machine {
+            permit(machine, permission)?;
+            self.call.actor = Actor::application(&machine.application, Some(&self.environment));
+        }
         Ok((self.environment, self.call))
     }
 
     /// The call, where its caller may do this for all environments.
-    fn everywhere(self, _permission: &str) -> Result<Call> {
+    fn everywhere(mut self, permission: &str) -> Result<Call> {
+        if let Some(machine) = &self.machine {
+            permit(machine, permission)?;
+            self.call.actor = Actor::application(&machine.application, None);
+        }
         Ok(self.call)
     }
+}
+
+/// An application may do what it is permitted now, as far as its token was asked for it.
+fn permit(machine: &ShownByMachine, permission: &str) -> Result<()> {
+    let named = |list: &[String]| list.iter().any(|entry| entry == permission);
+    if !named(&machine.application.permissions) {
+        let detail = format!("the application does not have the permission `{permission}`; an administrator can give it");
+        return Err(Error::forbidden(detail));
+    }
+    if !machine.issued.scope.is_empty() && !named(&machine.issued.scope) {
+        return Err(Error::forbidden(format!("the token's scope does not name `{permission}`; ask for another token")));
+    }
+    Ok(())
 }
 
 /// What a path names.
@@ -74,6 +98,9 @@ struct Named {
     #[serde(default)]
     subject: String,
 }
+
+/// What every JWT begins with, and no key of ours does: `{"` in base64url.
+const TOKEN: &str = "eyJ";
 
 type Answered = Result<Response, Fault>;
 
@@ -88,11 +115,18 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 async fn ask(app: &App, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     let Place(environment) = Place::from_request_parts(&mut parts, app).await?;
-    let ClientAddress(address) = ClientAddress::of(&parts.headers, &parts.extensions, app);
-    let actor = app.control.authenticate(&bearer(&parts.headers)?, address).await?;
-    let (call, parts, _) = read(actor.into(), Request::from_parts(parts, body)).await?;
+    let shown = bearer(&parts.headers)?;
+    let (actor, machine) = if shown.expose().starts_with(TOKEN) {
+        let audience = app.issuer.management_audience(&environment);
+        let machine = app.issuer.shown_by_machine(&environment, &shown, &audience).await?;
+        (Actor::application(&machine.application, Some(&environment)), Some(machine))
+    } else {
+        let ClientAddress(address) = ClientAddress::of(&parts.headers, &parts.extensions, app);
+        (app.control.authenticate(&shown, address).await?.into(), None)
+    };
+    let (call, parts, _) = read(actor, Request::from_parts(parts, body)).await?;
     let mut request = Request::from_parts(parts, Body::empty());
-    request.extensions_mut().insert(Asked { environment, call });
+    request.extensions_mut().insert(Asked { environment, machine, call });
     Ok(request)
 }
 

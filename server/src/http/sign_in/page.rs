@@ -13,7 +13,7 @@ use super::super::error::status;
 use super::super::request_id;
 use super::visit::Visit;
 use crate::error::{Error, Kind};
-use crate::issuer::Lapsed;
+use crate::issuer::{Choice, Lapsed};
 use crate::store::{Application, Surface};
 
 /// The one stylesheet, in each page: a page is one answer.
@@ -87,6 +87,9 @@ pub struct SignIn<'a> {
     pub request: &'a str,
     pub email: &'a str,
     pub problem: Option<&'a str>,
+    /// The providers that users may sign in with instead. Links, not buttons: the policy for forms would have to know every
+    /// host that a provider leads over.
+    pub upstream: &'a [Choice],
     /// Whether a new account may be made.
     pub sign_up: bool,
 }
@@ -155,7 +158,7 @@ pub fn failed(visit: &Visit, error: &Error) -> Response {
             ("Something went wrong", "This is our fault, not yours. Try again in a while.".to_owned())
         }
         Kind::Unavailable => ("Busy", "There is too much to do just now. Load the page again in a moment.".to_owned()),
-        _ => ("This does not lead to a sign-in", sentence(&error.detail)),
+        _ => ("You cannot sign in with this link", sentence(&error.detail)),
     };
     let reference = format!("{} {}", error.code, request_id::current());
     let frame = Frame::plain(visit, None);
@@ -176,11 +179,22 @@ pub fn lapsed(visit: &Visit, lapsed: &Lapsed) -> Response {
     refused(Kind::Malformed, &Notice { frame, title, text: &text, link: Some((&again, "Start again")), reference: None })
 }
 
-/// Messages are lower case and without a full stop; a page has sentences.
+/// Messages are lower case, without a full stop, and quote in backticks; a page has sentences.
 pub fn sentence(message: &str) -> String {
-    let mut characters = message.chars();
-    let first = characters.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(characters).chain(['.']).collect()
+    let mut sentence = String::with_capacity(message.len() + 8);
+    let mut open = false;
+    for (position, character) in message.chars().enumerate() {
+        match character {
+            '`' => {
+                open = !open;
+                sentence.push(if open { '“' } else { '”' });
+            }
+            _ if position == 0 => sentence.extend(character.to_uppercase()),
+            _ => sentence.push(character),
+        }
+    }
+    sentence.push('.');
+    sentence
 }
 
 /// A page that stands in a frame.
