@@ -21,7 +21,7 @@ pub const PASSWORD: &str = "planted-password-of-a-user";
 /// A registered application.
 #[derive(Debug, Clone)]
 pub struct Client {
-    api: Api,
+    pub api: Api,
     /// Empty for the default environment, else `/env/<name>`.
     pub issuer: String,
     pub id: String,
@@ -119,6 +119,21 @@ impl Client {
     /// Posts to its issuer's token endpoint.
     pub async fn token(&self, form: &[(&str, &str)]) -> Answer {
         self.api.token(&self.issuer, form).await
+    }
+
+    /// Posts to any endpoint of its issuer, and shows who it is.
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let mut form = form.to_vec();
+        form.push(("client_id", &self.id));
+        form.extend(self.secret.as_deref().map(|secret| ("client_secret", secret)));
+        self.api.form(&format!("{}{path}", self.issuer), &form).await
+    }
+
+    /// A token of its own (client credentials).
+    pub async fn machine(&self, more: &[(&str, &str)]) -> Answer {
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend(more);
+        self.post("/oauth2/token", &form).await
     }
 
     /// Refreshes a token response.

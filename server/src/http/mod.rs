@@ -190,6 +190,8 @@ fn issuer(app: &App) -> Router<App> {
         .route("/.well-known/openid-configuration", get(oauth::metadata))
         .route("/oauth2/auth", get(sign_in::authorize).post(sign_in::authorize_posted))
         .route("/sign-in", get(sign_in::sign_in).post(sign_in::sign_in_posted))
+        .route("/sign-in/upstream", get(sign_in::upstream))
+        .route("/sign-in/callback", get(sign_in::callback))
         .route("/sign-in/organization", get(sign_in::organization).post(sign_in::organization_posted))
         .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
         .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
