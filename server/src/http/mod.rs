@@ -177,29 +177,23 @@ fn issuers(app: &App) -> Router<App> {
         .layer(DefaultBodyLimit::max(SMALL))
 }
 
-/// Where browsers come to, of each issuer.
-fn pages() -> Router<App> {
-    Router::new()
+/// What programs call, where pages of allowed origins may too, and where browsers come to.
+fn issuer(app: &App) -> Router<App> {
+    let called = [
+        ("/oauth2/token", post(oauth::token)),
+        ("/oauth2/revoke", post(oauth::revoke)),
+        ("/oauth2/introspect", post(oauth::introspect)),
+        ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
+    ];
+    cors::open(app, called)
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/openid-configuration", get(oauth::metadata))
         .route("/oauth2/auth", get(sign_in::authorize).post(sign_in::authorize_posted))
         .route("/sign-in", get(sign_in::sign_in).post(sign_in::sign_in_posted))
+        .route("/sign-in/upstream", get(sign_in::upstream))
+        .route("/sign-in/callback", get(sign_in::callback))
         .route("/sign-in/organization", get(sign_in::organization).post(sign_in::organization_posted))
         .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
         .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
         .route("/logout", get(sign_in::logout).post(sign_in::logout_posted))
-}
-
-fn issuer(app: &App) -> Router<App> {
-    let programs = cors::open(
-        app,
-        [
-            ("/oauth2/token", post(oauth::token)),
-            ("/oauth2/revoke", post(oauth::revoke)),
-            ("/oauth2/introspect", post(oauth::introspect)),
-            ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
-        ],
-    );
-    pages()
-        .merge(programs)
-        .route("/.well-known/jwks.json", get(oauth::jwks))
-        .route("/.well-known/openid-configuration", get(oauth::metadata))
 }

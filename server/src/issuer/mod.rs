@@ -34,7 +34,7 @@ pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
 pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
 pub use shown::{ShownByMachine, ShownByUser};
-pub use sign_in::{Step, Visitor};
+pub use sign_in::{Away, Step, Visitor};
 pub use sign_out::SignOut;
 pub use start::NewSession;
 use tokens::told_of_person;

@@ -8,10 +8,10 @@
 use flagbearer::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Issuer;
 use super::authorization::{Authorization, Lapsed, Parameters, Stop, client_id, read, redirect_uri};
+use super::{Begun, Issuer};
 use crate::error::{Error, Kind, Result};
-use crate::secret::{Secret, random_alphanumeric};
+use crate::secret::{Secret, hash, random_alphanumeric};
 use crate::store::{Browser, Method, Origin, Surface};
 
 /// How long a page waits for its user, in seconds.
@@ -22,6 +22,8 @@ const SIGNED_IN: i64 = 30 * 86_400;
 
 /// What sealed requests are bound to.
 const WAITING_REQUEST: &str = "authorization request";
+/// What sealed sign-ins at a provider are bound to.
+const UPSTREAM_SIGN_IN: &str = "upstream sign-in";
 
 /// A request as it travels in a page.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +34,15 @@ struct Waiting {
     asked_at: i64,
     /// SHA-256 of the cookie of the browser that asked.
     browser: String,
+}
+
+/// A sign-in that is at an upstream provider: the page's request, and what proves the provider's answer to be to it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Away {
+    pub request: String,
+    pub provider: String,
+    pub nonce: String,
+    pub verifier: String,
 }
 
 /// Who comes with a request.
@@ -196,4 +207,29 @@ impl Issuer {
         let issuer = self.url(&authorization.application.environment);
         Step::Leave(authorization.refusal(&issuer, error, description))
     }
+
+    /// Keeps a page's request while its browser is at an upstream provider, under the state that it will come back with.
+    pub async fn send_away(&self, request: &str, browser: &Secret, provider: &str, begun: &Begun) -> Result<()> {
+        let away = Away {
+            request: request.to_owned(),
+            provider: provider.to_owned(),
+            nonce: begun.nonce.clone(),
+            verifier: begun.verifier.clone(),
+        };
+        let sealed = self.key.seal(UPSTREAM_SIGN_IN, &serde_json::to_vec(&away).map_err(Error::internal)?)?;
+        let expires_at = self.store.now().plus_seconds(WAITING);
+        self.store.keep_sign_in(&away_under(&begun.state, browser), sealed, expires_at).await
+    }
+
+    /// What was kept for a browser that comes back with a state, once.
+    pub async fn take_back(&self, state: &str, browser: &Secret) -> Result<Option<Away>> {
+        let sealed = self.store.take_sign_in(&away_under(state, browser), self.store.now()).await?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        serde_json::from_slice(&self.key.open(UPSTREAM_SIGN_IN, &sealed)?).map(Some).map_err(Error::internal)
+    }
+}
+
+/// Found again by the browser that left alone, with the state that the provider was given.
+fn away_under(state: &str, browser: &Secret) -> String {
+    hash(format!("{state}\n{}", browser.expose()).as_bytes())
 }

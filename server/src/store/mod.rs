@@ -22,6 +22,7 @@ mod passwords;
 mod rotate;
 mod segments;
 mod sessions;
+mod sign_ins;
 mod signing_keys;
 mod snapshot;
 mod write;

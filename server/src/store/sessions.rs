@@ -314,6 +314,7 @@ impl Store {
             "DELETE FROM password_resets WHERE expires_at <= $1",
             "DELETE FROM attempts WHERE expires_at <= $1",
             "DELETE FROM browsers WHERE expires_at <= $1",
+            "DELETE FROM sign_ins WHERE expires_at <= $1",
         ] {
             connection.execute(sql, params![now]).await?;
         }

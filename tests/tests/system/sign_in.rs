@@ -1,6 +1,8 @@
 //! The sign-in pages, as a user meets them.
 
-use flagbearer_tests::{Api, Browser, Client, PASSWORD, Page, REDIRECT_URI, TestServer, claims_of, on_both_engines};
+use flagbearer_tests::{
+    Api, Browser, Client, PASSWORD, Page, REDIRECT_URI, Reply, TestServer, Upstream, claims_of, on_both_engines,
+};
 use serde_json::{Value, json};
 
 const EMAIL: &str = "alice@example.com";
@@ -334,6 +336,41 @@ on_both_engines! {
         let used = other.submit(&page, &[("password", new)]).await;
         is_a_page(&used, 422);
         assert!(used.words().contains("link was used"), "{}", used.words());
+    }
+
+    async fn a_user_signs_in_with_a_provider_and_only_in_the_browser_that_went_there(engine: Engine) {
+        let allow = ["127.0.0.1".parse().expect("an address")];
+        let server = TestServer::start_with(engine, |config| config.outbound_allow = allow.to_vec()).await;
+        let admin = server.admin();
+        let theirs = Upstream::start().await;
+        let provider = json!({
+            "environment": "staging", "name": "Theirs & Co", "issuer": theirs.url, "client_id": "flagbearer", "create_users": true,
+        });
+        admin.post("/v1/identity-providers", provider).await.ok();
+        let client = Client::public(&admin, "staging").await;
+        let (mut browser, mut other) = (Browser::new(), Browser::new());
+        other.visit(&client.authorization_url(&[])).await;
+        let page = browser.visit(&client.authorization_url(&[("state", "mine")])).await;
+        let link = page.link("Continue with Theirs &#38; Co");
+        let away = browser.visit(&link).await.told();
+        assert_eq!(away["redirect_uri"], format!("{}/env/staging/sign-in/callback", server.url));
+        let token = theirs.token(json!({ "sub": "u-1", "aud": "flagbearer", "nonce": away["nonce"] }));
+        theirs.reply("/token", Reply::Json(json!({ "access_token": "x", "token_type": "Bearer", "id_token": token })));
+        let back = format!("{}?code=c&state={}", away["redirect_uri"], away["state"]);
+        is_a_page(&other.visit(&back).await, 400);
+        is_a_page(&browser.visit(&format!("{}?code=c&state=guessed", away["redirect_uri"])).await, 400);
+        let page = browser.visit(&back).await;
+        assert_eq!(page.told()["state"], "mine");
+        let tokens = tokens(&client, &page).await;
+        let session = admin.get(&format!("/v1/sessions/{}", tokens["session_id"].as_str().expect("an id"))).await.ok();
+        assert_eq!(session["method"], "upstream");
+        is_a_page(&browser.visit(&back).await, 400);
+
+        let refused = browser.visit(&browser.clone().visit(&client.authorization_url(&[("prompt", "login")])).await.link("Continue with Theirs &#38; Co")).await.told();
+        let page = browser.visit(&format!("{}?error=access_denied&state={}", refused["redirect_uri"], refused["state"])).await;
+        is_a_page(&page, 422);
+        assert!(page.words().contains("did not come to an end"), "{}", page.words());
+        assert_eq!(server.database.texts("SELECT hash FROM sign_ins").await.len(), 0, "what came back is gone");
     }
 
     async fn signing_out_ends_what_began_in_the_browser_and_nothing_else(engine: Engine) {

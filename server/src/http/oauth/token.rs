@@ -97,7 +97,7 @@ async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Res
 }
 
 impl Asked<'_> {
-    /// RFC 6749 §4.1.3.
+    /// RFC 6749 §4.1.3. `remember` comes with what a repeated request is recognised by.
     async fn redeem(&self, remember: Option<(&str, &Remember<'_>)>) -> Result<Option<Tokens>, Denied> {
         let application = self.client().await?;
         let grant = CodeGrant {

@@ -7,10 +7,10 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::page::{ChooseOrganization, Frame, Notice, ResetPassword, SignIn, SignUp, refused, sentence, shown};
-use super::{App, Fields, Outcome, Visit, concluded, go};
-use crate::error::{Kind, Result};
+use super::{App, Fields, Outcome, Visit, concluded, go, leave};
+use crate::error::{Error, Kind, Result};
 use crate::http::request_id;
-use crate::issuer::{Authorization, ResetRefused, SignInRefused, SignUpRefused, Step, Stop};
+use crate::issuer::{Authorization, ResetRefused, Returned, SignInRefused, SignUpRefused, Step, Stop, UpstreamRefused};
 use crate::store::Method;
 
 type Body = Result<Bytes, BytesRejection>;
@@ -63,9 +63,33 @@ impl<'a> Page<'a> {
         Ok(self.app.store.read().await?.environment(&self.visit.environment).await?.sign_up)
     }
 
-    async fn sign_in(&self, email: &'a str, problem: Option<&'a str>) -> Result<SignIn<'a>> {
-        let sign_up = self.sign_up_allowed().await?;
-        Ok(SignIn { frame: self.frame(), request: self.request, email, problem, sign_up })
+    /// Shows the sign-in page; with a problem where something entered was refused.
+    async fn sign_in(&self, email: &str, problem: Option<&Problem>) -> Result<Response> {
+        let upstream = self.app.issuer.upstream_choices(&self.visit.environment).await?;
+        let page = SignIn {
+            frame: self.frame(),
+            request: self.request,
+            email,
+            problem: problem.map(|problem| problem.text.as_str()),
+            upstream: &upstream,
+            sign_up: self.sign_up_allowed().await?,
+        };
+        Ok(match problem {
+            None => shown(&page),
+            Some(problem) => refused(problem.kind, &page),
+        })
+    }
+
+    /// Shows the sign-in page again to a user whom a provider did not bring in. What went wrong there is for the log.
+    async fn without_provider(&self, refusal: UpstreamRefused) -> Outcome {
+        let text = match refusal {
+            UpstreamRefused::Failed(error) => return Err(error.into()),
+            UpstreamRefused::Provider { .. } => {
+                "That sign-in is not available just now. Try again, or sign in another way.".to_owned()
+            }
+            UpstreamRefused::Unknown | UpstreamRefused::NoAccount => sentence(&refusal.to_string()),
+        };
+        Ok(self.sign_in("", Some(&Problem { kind: Kind::Refused, text })).await?)
     }
 
     fn sign_up(&self, name: &'a str, email: &'a str, problem: Option<&'a str>) -> SignUp<'a> {
@@ -90,7 +114,7 @@ pub async fn sign_in(State(app): State<App>, visit: Visit, RawQuery(query): RawQ
         let fields = Fields::queried(query.as_deref())?;
         let page = Page::asked(&app, &visit, &fields).await?;
         let email = page.authorization.login_hint.clone().unwrap_or_default();
-        Ok(shown(&page.sign_in(&email, None).await?))
+        Ok(page.sign_in(&email, None).await?)
     };
     concluded(&visit, outcome.await)
 }
@@ -105,8 +129,61 @@ pub async fn sign_in_posted(State(app): State<App>, visit: Visit, headers: Heade
             Ok(user) => page.enter(&user.id, Method::Password).await,
             Err(refusal) => {
                 let problem = problem!(SignInRefused, refusal);
-                Ok(refused(problem.kind, &page.sign_in(email, Some(&problem.text)).await?))
+                Ok(page.sign_in(email, Some(&problem)).await?)
             }
+        }
+    };
+    concluded(&visit, outcome.await)
+}
+
+/// `GET /sign-in/upstream`: on to a provider.
+pub async fn upstream(State(app): State<App>, visit: Visit, RawQuery(query): RawQuery) -> Response {
+    let outcome = async {
+        let fields = Fields::queried(query.as_deref())?;
+        let page = Page::asked(&app, &visit, &fields).await?;
+        let provider = fields.text("provider");
+        let begun = match app.issuer.begin_upstream(&visit.environment, provider).await {
+            Ok(begun) => begun,
+            Err(refusal) => return page.without_provider(refusal).await,
+        };
+        // Pages are opened only for a browser that has the cookie.
+        let browser = visit.page().ok_or_else(|| Error::internal("a page was opened for no browser"))?;
+        app.issuer.send_away(page.request, browser, provider, &begun).await?;
+        Ok(leave(&begun.url))
+    };
+    concluded(&visit, outcome.await)
+}
+
+/// `GET /sign-in/callback`: back from a provider.
+pub async fn callback(State(app): State<App>, visit: Visit, RawQuery(query): RawQuery) -> Response {
+    let outcome = async {
+        let answer = Fields::queried(query.as_deref())?;
+        let away = match visit.page() {
+            Some(browser) => app.issuer.take_back(answer.text("state"), browser).await?,
+            None => None,
+        };
+        let away = away.ok_or_else(|| {
+            let detail =
+                "this sign-in did not begin in this browser, or is over; go back to the application and sign in there";
+            Error::malformed("STATE_UNKNOWN", detail)
+        })?;
+        let fields = Fields::one("request", away.request);
+        let page = Page::asked(&app, &visit, &fields).await?;
+        let Some(code) = answer.some("code") else {
+            let text = "The sign-in did not come to an end there. Try again, or sign in another way.".to_owned();
+            return Ok(page.sign_in("", Some(&Problem { kind: Kind::Refused, text })).await?);
+        };
+        let returned = Returned {
+            environment: &visit.environment,
+            provider: &away.provider,
+            code,
+            issuer: answer.some("iss"),
+            nonce: &away.nonce,
+            verifier: &away.verifier,
+        };
+        match app.issuer.finish_upstream(&returned).await {
+            Ok(user) => page.enter(&user.id, Method::Upstream).await,
+            Err(refusal) => page.without_provider(refusal).await,
         }
     };
     concluded(&visit, outcome.await)
@@ -120,7 +197,7 @@ pub async fn sign_up(State(app): State<App>, visit: Visit, RawQuery(query): RawQ
         let email = page.authorization.login_hint.clone().unwrap_or_default();
         // An application may ask for a new account where there are none to be had.
         if !page.sign_up_allowed().await? {
-            return Ok(shown(&page.sign_in(&email, None).await?));
+            return Ok(page.sign_in(&email, None).await?);
         }
         Ok(shown(&page.sign_up("", &email, None)))
     };

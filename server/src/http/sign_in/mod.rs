@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
 pub use forms::{
-    organization, organization_posted, reset_password, reset_password_posted, sign_in, sign_in_posted, sign_up,
-    sign_up_posted,
+    callback, organization, organization_posted, reset_password, reset_password_posted, sign_in, sign_in_posted, sign_up,
+    sign_up_posted, upstream,
 };
 pub use logout::{logout, logout_posted, logout_workos};
 use page::{failed, lapsed};
@@ -148,6 +148,11 @@ impl Fields {
 
     fn queried(query: Option<&str>) -> Result<Self> {
         Self::read(query.unwrap_or_default().as_bytes())
+    }
+
+    /// A single field that was kept.
+    fn one(name: &str, value: String) -> Self {
+        Self(HashMap::from([(name.to_owned(), value)]))
     }
 
     /// A field; empty where it is not there.

@@ -13,7 +13,7 @@ use super::super::error::status;
 use super::super::request_id;
 use super::visit::Visit;
 use crate::error::{Error, Kind};
-use crate::issuer::Lapsed;
+use crate::issuer::{Choice, Lapsed};
 use crate::store::{Application, Surface};
 
 /// The one stylesheet, in each page: a page is one answer.
@@ -87,6 +87,9 @@ pub struct SignIn<'a> {
     pub request: &'a str,
     pub email: &'a str,
     pub problem: Option<&'a str>,
+    /// The providers that users may sign in with instead. Links, not buttons: the policy for forms would have to know every
+    /// host that a provider leads over.
+    pub upstream: &'a [Choice],
     /// Whether a new account may be made.
     pub sign_up: bool,
 }
