@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagbearer::timestamp::Timestamp;
 use url::form_urlencoded;
 
+use super::tokens::granted;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Application, Surface};
 
@@ -233,7 +234,7 @@ impl Authorization {
             }
         }
         self.challenge = challenge(parameters, &self.application)?;
-        self.scope = parameters.text("scope")?.map(scope).transpose()?;
+        self.scope = parameters.text("scope")?.map(scope).transpose()?.as_deref().and_then(granted);
         self.nonce = parameters.text("nonce")?;
         self.login_hint = parameters.text("login_hint")?;
         self.organization = match (parameters.text("organization_id")?, parameters.text("org_code")?) {

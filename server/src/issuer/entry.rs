@@ -51,8 +51,11 @@ impl Issuer {
         let told = NewSession::told(user, organization, method, true, self.store.now());
         match self.start(application, &NewSession { password, auth_time, origin, ..told }, remember).await {
             Ok(tokens) => Ok(tokens),
-            Err(error) if error.kind == Kind::Forbidden => Err(Refused::NotAMember),
-            // The user or the organization is not there any more, or the password is another.
+            // Whether there is such an organization is no stranger's business.
+            Err(error) if error.kind == Kind::Forbidden || error.code == "ORGANIZATION_NOT_FOUND" => {
+                Err(Refused::NotAMember)
+            }
+            // The user is not there any more, or the password is another.
             Err(error) if error.kind == Kind::NotFound => Err(Refused::Grant),
             Err(error) => Err(error.into()),
         }

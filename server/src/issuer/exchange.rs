@@ -6,6 +6,7 @@ use flagbearer::error::ErrorCode;
 use flagbearer::subject::SubjectId;
 use flagbearer::token::{Expected, ForeignToken};
 
+use super::tokens::granted;
 use super::upstream::Person;
 use super::{Issuer, NewSession, Refused, Remember, Tokens};
 use crate::error::{Error, Kind};
@@ -15,9 +16,6 @@ use crate::store::{Method, StoredIdentityProvider, Surface};
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-
-/// What can be granted by asking for it (OpenID Connect Core §5.4, §11); everything else would be a client's own word.
-const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "offline"];
 
 /// An exchange as it was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +120,7 @@ impl Issuer {
                 "`subject_token`: the user is not known here, and its identity provider creates none".to_owned(),
             )
         })?;
-        let scope = exchange.scope.map(granted).filter(|scope| !scope.is_empty());
+        let scope = exchange.scope.and_then(granted);
         let session = NewSession {
             auth_time: said.auth_time.unwrap_or(said.issued_at).min(now),
             scope: scope.as_deref(),
@@ -151,15 +149,4 @@ impl Issuer {
             ExchangeRefused::Request("`subject_token`: tokens of its issuer are not exchanged here".to_owned())
         })
     }
-}
-
-/// What is granted of what was asked for, each once.
-fn granted(asked: &str) -> String {
-    let mut granted: Vec<&str> = Vec::new();
-    for scope in asked.split(' ').filter(|scope| SCOPES.contains(scope)) {
-        if !granted.contains(&scope) {
-            granted.push(scope);
-        }
-    }
-    granted.join(" ")
 }

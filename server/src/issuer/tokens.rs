@@ -242,6 +242,21 @@ impl Issuer {
     }
 }
 
+/// What can be granted by asking for it (OpenID Connect Core §5.4, §11; `offline` is Kinde's name). Everything else would be
+/// the client's own word, and whoever reads the token would take it for ours.
+const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "offline"];
+
+/// What is granted of a scope that was asked for, each word once.
+pub fn granted(asked: &str) -> Option<String> {
+    let mut words: Vec<&str> = Vec::new();
+    for word in asked.split_ascii_whitespace().filter(|word| SCOPES.contains(word)) {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
 /// Whether a scope names a thing.
 pub fn has_scope(scope: Option<&str>, wanted: &str) -> bool {
     scope.is_some_and(|scope| scope.split_ascii_whitespace().any(|found| found == wanted))

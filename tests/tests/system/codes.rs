@@ -16,7 +16,7 @@ on_both_engines! {
         admin.flag("f", "integer", json!(7)).await;
         admin.account("alice", EMAIL, &["org_a"]).await;
         let client = Client::public(&admin, "staging").await;
-        let url = client.authorization_url(&[("scope", "openid email"), ("nonce", "n-1")]);
+        let url = client.authorization_url(&[("scope", "openid email billing:admin"), ("nonce", "n-1")]);
         let mut browser = Browser::new();
         let code = browser.sign_in(&url, EMAIL, PASSWORD).await.told()["code"].clone();
         server.clock.advance(59);

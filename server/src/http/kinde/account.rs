@@ -5,6 +5,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use flagbearer::evaluation::Evaluation;
 use serde_json::{Value, json};
 
 use super::super::error::{TokenRefused, uncached};
@@ -36,8 +37,12 @@ async fn user_profile(State(app): State<App>, place: Result<Place>, headers: Hea
 async fn feature_flags(State(app): State<App>, place: Result<Place>, headers: HeaderMap) -> Result<Response, TokenRefused> {
     let shown = shown(&app, place, &headers).await?;
     let evaluations = shown.snapshot.evaluations(shown.now);
-    let entry = |flag: &flagbearer::flag::Flag, value: Value| json!({ "id": &*flag.id, "name": flag.key, "key": flag.key, "type": flag.flag_type, "value": value });
-    let flags: Vec<Value> = evaluations.iter().map(|found| entry(found.flag, found.value.to_json())).collect();
+    let entry = |found: &Evaluation<'_>| {
+        let flag = found.flag;
+        let (id, value) = (&*flag.id, found.value.to_json());
+        json!({ "id": id, "name": flag.key, "key": flag.key, "type": flag.flag_type, "value": value })
+    };
+    let flags: Vec<Value> = evaluations.iter().map(entry).collect();
     let body = json!({
         "data": { "feature_flags": flags },
         "metadata": { "has_more": false, "next_page_starting_after": "" },

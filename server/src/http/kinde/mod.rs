@@ -3,6 +3,7 @@
 
 mod account;
 mod management;
+mod words;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
