@@ -174,6 +174,7 @@ pub async fn metadata(State(app): State<App>, Place(environment): Place) -> Resu
     let document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
+        "watermark_endpoint": app.issuer.places.watermark_endpoint(&environment),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "grant_types_supported": ["refresh_token"],
         "response_types_supported": [],

@@ -8,6 +8,7 @@ mod refresh_token;
 mod rotation;
 mod start;
 mod tokens;
+mod watermarks;
 
 use std::sync::Arc;
 
@@ -18,11 +19,13 @@ pub use refresh::{Grant, Refused, Remember};
 pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
 pub use start::NewSession;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
+pub use watermarks::{Following, News, SignedWatermark};
 
 use crate::error::Result;
 use crate::password::Passwords;
 use crate::secret::{InstallationKey, Secret};
 use crate::store::{Application, Client, Store, Surface};
+use watermarks::Watermarks;
 
 /// The issuing side of the server.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub struct Issuer {
     pub keys: Keys,
     pub places: Places,
     pub passwords: Passwords,
+    watermarks: Watermarks,
     /// Enters every refresh token.
     epoch: i64,
 }
@@ -40,7 +44,7 @@ impl Issuer {
     pub fn new(store: Arc<Store>, key: Arc<InstallationKey>, epoch: i64, public_url: &str, standard: &str) -> Self {
         let keys = Keys::new(store.clone(), key.clone());
         let places = Places::new(store.clone(), public_url, standard);
-        Self { store, key, keys, places, passwords: Passwords::default(), epoch }
+        Self { store, key, keys, places, passwords: Passwords::default(), watermarks: Watermarks::default(), epoch }
     }
 
     /// Whether a refresh token was made here; what has become of its session the database alone knows.
