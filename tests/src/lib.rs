@@ -7,6 +7,7 @@ mod logs;
 mod process;
 mod server;
 mod signed_in;
+mod watermark;
 
 pub use api::{Answer, Api};
 pub use database::{Database, Engine};
@@ -14,6 +15,7 @@ pub use issuer::Issuer;
 pub use process::{Process, binary, free_port};
 pub use server::{ADMIN_KEY, BEGINNING, TestServer, config};
 pub use signed_in::SignedIn;
+pub use watermark::WatermarkStream;
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.
 ///

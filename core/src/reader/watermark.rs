@@ -97,6 +97,7 @@ struct Course {
     etag: Option<String>,
     /// A watermark that waits for its key, and the step that it came with.
     unverified: Option<(u64, String)>,
+    refusal: Option<Error>,
     /// When the server last said what is held, or that it still is.
     contact: Option<Timestamp>,
     random: u64,
@@ -137,6 +138,7 @@ impl Follower {
             streams_refused_at: None,
             etag: None,
             unverified: None,
+            refusal: None,
             contact: None,
             random: seed,
         };
@@ -171,12 +173,12 @@ impl Follower {
         let mut course = self.course();
         if let Some((id, text)) = course.unverified.take() {
             match self.verified(&text, now) {
-                Ok(Some(watermark)) => drop(self.take(&mut course, id, watermark, now)),
+                Ok(Some(watermark)) => self.take(&mut course, id, watermark, now),
                 Ok(None) => {
                     course.unverified = Some((id, text));
                     return FollowerStep::KeysNeeded;
                 }
-                Err(_) => course.disbelieve(id),
+                Err(error) => course.disbelieve(id, error),
             }
         }
         if let Some(under_way) = &course.under_way {
@@ -193,68 +195,58 @@ impl Follower {
     }
 
     /// Takes what came of a step. What came of a former step changes nothing.
-    ///
-    /// Errors: those of [`Watermark::prepare`] and its signature, and `WatermarkOlder`: it was not believed. That is all the host
-    /// needs to do about it.
-    pub fn receive(&self, step: u64, came: Came<'_>, now: Timestamp) -> Result<()> {
+    pub fn receive(&self, step: u64, came: Came<'_>, now: Timestamp) {
         let mut course = self.course();
-        let Some(mut under_way) = course.under_way.take_if(|under_way| under_way.id == step) else { return Ok(()) };
+        let Some(mut under_way) = course.under_way.take_if(|under_way| under_way.id == step) else { return };
         match (&mut under_way.what, came) {
             (What::Discovery { url }, Came::Body { body, .. }) => {
                 match discovery::endpoint(&self.issuer, url, body, "watermark_endpoint") {
                     Ok(endpoint) => course.endpoint = Some(endpoint),
                     Err(error) => {
+                        course.disbelieve(step, error);
                         course.failed(&under_way.what, now);
-                        return Err(error);
                     }
                 }
-                Ok(())
             }
             (What::Poll, Came::Body { body, etag }) => {
-                let outcome = self.believe(&mut course, step, &String::from_utf8_lossy(body), now);
-                match outcome {
-                    Ok(()) => course.polled(etag.map(str::to_owned), now),
-                    Err(_) => course.failed(&under_way.what, now),
+                match self.believe(&mut course, step, &String::from_utf8_lossy(body), now) {
+                    true => course.polled(etag.map(str::to_owned), now),
+                    false => course.failed(&under_way.what, now),
                 }
-                outcome
             }
             (What::Poll, Came::NotModified) if course.etag.is_some() => {
                 course.contact = Some(now);
                 let etag = course.etag.take();
                 course.polled(etag, now);
-                Ok(())
             }
-            (What::Stream { events, current, .. }, Came::Bytes(bytes)) => {
+            (What::Stream { events, .. }, Came::Bytes(bytes)) => {
                 let Ok(found) = events.feed(bytes, MAX_WATERMARK_BYTES) else {
                     course.failed(&under_way.what, now);
-                    return Err(Error::new(ErrorCode::TokenMalformed, "the watermark has more than 1 MiB"));
+                    return;
                 };
-                if *current {
-                    (course.contact, under_way.heard_at) = (Some(now), now);
-                }
                 course.under_way = Some(under_way);
-                found.iter().try_for_each(|text| self.believe(&mut course, step, text, now))
+                for text in &found {
+                    self.believe(&mut course, step, text, now);
+                }
+                course.live(now);
             }
-            (what, _) => {
-                course.failed(what, now);
-                Ok(())
-            }
+            (what, _) => course.failed(what, now),
         }
     }
 
-    fn believe(&self, course: &mut Course, step: u64, text: &str, now: Timestamp) -> Result<()> {
-        let outcome = match self.verified(text, now) {
+    /// Why what came last was not believed; `None` where it was.
+    pub fn refusal(&self) -> Option<Error> {
+        self.course().refusal.clone()
+    }
+
+    /// Answers whether it is believed, or may be once there are keys.
+    fn believe(&self, course: &mut Course, step: u64, text: &str, now: Timestamp) -> bool {
+        match self.verified(text, now) {
             Ok(Some(watermark)) => self.take(course, step, watermark, now),
-            Ok(None) => {
-                course.unverified = Some((step, text.to_owned()));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        if outcome.is_err() {
-            course.disbelieve(step);
+            Ok(None) => course.unverified = Some((step, text.to_owned())),
+            Err(error) => course.disbelieve(step, error),
         }
-        outcome
+        course.refusal.is_none()
     }
 
     /// The watermark, once keys for it are held.
@@ -264,12 +256,13 @@ impl Follower {
         keys.map(|keys| prepared.verify(&keys)).transpose()
     }
 
-    fn take(&self, course: &mut Course, step: u64, watermark: Watermark, now: Timestamp) -> Result<()> {
+    fn take(&self, course: &mut Course, step: u64, watermark: Watermark, now: Timestamp) {
         if self.latest.get().is_some_and(|held| !watermark.may_follow(&held)) {
             let message = format!("the watermark of revision {} is older than the one held", watermark.revision);
-            return Err(Error::new(ErrorCode::WatermarkOlder, message));
+            return course.disbelieve(step, Error::new(ErrorCode::WatermarkOlder, message));
         }
         self.latest.put(watermark);
+        course.refusal = None;
         course.contact = Some(now);
         course.failures = 0;
         let stream = course.under_way.as_mut().filter(|under_way| under_way.id == step);
@@ -277,7 +270,6 @@ impl Follower {
             (*delivered, *current, *heard_at) = (true, true, now);
             course.streams_refused_at = None;
         }
-        Ok(())
     }
 
     fn course(&self) -> MutexGuard<'_, Course> {
@@ -359,8 +351,18 @@ impl Course {
         self.pause = Some((now, least + chance as i64));
     }
 
-    /// What the stream's next signs of life say of the watermark held: nothing.
-    fn disbelieve(&mut self, step: u64) {
+    /// Takes whatever a stream says for a sign of life, as long as it is believed.
+    fn live(&mut self, now: Timestamp) {
+        if let (Some(UnderWay { what: What::Stream { current: true, .. }, heard_at, .. }), None) =
+            (&mut self.under_way, &self.unverified)
+        {
+            (*heard_at, self.contact) = (now, Some(now));
+        }
+    }
+
+    /// From here on, what a stream says says nothing of the watermark held.
+    fn disbelieve(&mut self, step: u64, error: Error) {
+        self.refusal = Some(error);
         let stream = self.under_way.as_mut().filter(|under_way| under_way.id == step);
         if let Some(UnderWay { what: What::Stream { current, .. }, .. }) = stream {
             *current = false;

@@ -58,9 +58,9 @@ impl LatestWatermark {
     }
 }
 
-/// A token without `flags_rev` is of no known age, and so older than anything.
+/// A token without `flags_rev` is of no known age, and so older than any change.
 fn is_older(token: Option<i64>, revision: i64) -> bool {
-    token.is_none_or(|token| token < revision)
+    token.unwrap_or_default() < revision
 }
 
 impl Watermark {
