@@ -243,22 +243,16 @@ fn a_server_that_comes_back_is_followed_by_a_stream_at_once() {
     }
     assert!((15_000..=30_000).contains(&longest), "{longest} ms between attempts");
     assert_eq!(revision(follower), Some(5), "what was said last goes on to hold");
-    loop {
-        match after_a_pause(follower, &mut now) {
-            FollowerStep::Stream { id, .. } => {
-                follower.receive(id, Came::Bytes(server.event(6, now).as_bytes()), now);
-                break;
-            }
-            FollowerStep::Get { id, url, .. } => {
-                let body = if url == ENDPOINT { server.watermark(6, now) } else { discovery() };
-                follower.receive(id, Came::Body { body: body.as_bytes(), etag: None }, now);
-                let id = stream(follower, now);
-                follower.receive(id, Came::Bytes(server.event(6, now).as_bytes()), now);
-                break;
-            }
-            other => panic!("{other:?}"),
+    let id = match after_a_pause(follower, &mut now) {
+        FollowerStep::Get { id, url, .. } => {
+            let body = if url == ENDPOINT { server.watermark(6, now) } else { discovery() };
+            follower.receive(id, Came::Body { body: body.as_bytes(), etag: None }, now);
+            stream(follower, now)
         }
-    }
+        FollowerStep::Stream { id, .. } => id,
+        other => panic!("{other:?}"),
+    };
+    follower.receive(id, Came::Bytes(server.event(6, now).as_bytes()), now);
     assert_eq!((revision(follower), follower.state(now)), (Some(6), ReaderState::Fresh));
 }
 

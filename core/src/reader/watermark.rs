@@ -315,7 +315,7 @@ impl Course {
         self.reachable = true;
         self.failures = 0;
         self.by_polling = self.streams_refused_at.is_some_and(|at| !passed(at, STREAM_AGAIN_SECONDS, now));
-        self.pause = self.by_polling.then(|| (now, POLL_SECONDS * 1000));
+        self.pause = self.by_polling.then_some((now, POLL_SECONDS * 1000));
     }
 
     fn fail(&mut self, now: Timestamp) {
