@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use ipnet::IpNet;
 
+use crate::outbound::Allowed;
 use crate::secret::Secret;
 
 impl FromStr for Secret {
@@ -44,6 +45,11 @@ pub struct Config {
     /// The secret of an administrator API key that exists from the start, for automation; at least 32 characters.
     #[arg(long, env = "FLAGBEARER_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<Secret>,
+
+    /// What the server may connect to although it is not public, and without TLS: host names and address ranges, separated
+    /// by commas. Otherwise identity providers and all else that it fetches have public addresses and speak https.
+    #[arg(long, env = "FLAGBEARER_OUTBOUND_ALLOW", value_delimiter = ',', value_name = "HOST|RANGE")]
+    pub outbound_allow: Vec<Allowed>,
 
     /// The proxies in front of this server, whose `X-Forwarded-For` says where a request came from: addresses or ranges
     /// such as 10.0.0.0/8, separated by commas. Without any that header is ignored: everybody could write it.

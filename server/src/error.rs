@@ -81,6 +81,7 @@ impl Error {
             "application" => "APPLICATION_NOT_FOUND",
             "session" => "SESSION_NOT_FOUND",
             "change" => "CHANGE_NOT_FOUND",
+            "identity provider" => "IDENTITY_PROVIDER_NOT_FOUND",
             _ => "NOT_FOUND",
         };
         Self::new(Kind::NotFound, code, format!("there is no {what} `{name}`"))

@@ -12,6 +12,7 @@ mod email;
 pub mod error;
 mod http;
 pub mod issuer;
+pub mod outbound;
 pub mod password;
 pub mod secret;
 pub mod server;

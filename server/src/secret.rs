@@ -41,6 +41,11 @@ pub fn hash(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, bytes))
 }
 
+/// The S256 challenge of a PKCE verifier (RFC 7636 §4.2).
+pub fn pkce_challenge(verifier: &str) -> String {
+    hash(verifier.as_bytes())
+}
+
 /// Random characters out of 62, about 5.95 bits each.
 pub fn random_alphanumeric(length: usize) -> Result<String> {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -163,14 +168,27 @@ impl InstallationKey {
     }
 
     pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let failed = || Error::internal("what was sealed cannot be opened: another key, or damaged data");
-        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or_else(failed)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
+        self.try_open(purpose, sealed)
+            .ok_or_else(|| Error::internal("what was sealed cannot be opened: another key, or damaged data"))
+    }
+
+    fn try_open(&self, purpose: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut plain = Zeroizing::new(rest.to_vec());
-        let length =
-            self.sealing.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut plain).map_err(|_| failed())?.len();
+        let length = self.sealing.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut plain).ok()?.len();
         plain.truncate(length);
-        Ok(plain)
+        Some(plain)
+    }
+
+    /// Seals bytes that leave the server and come back, as base64url.
+    pub fn seal_text(&self, purpose: &str, plain: &[u8]) -> Result<String> {
+        Ok(URL_SAFE_NO_PAD.encode(self.seal(purpose, plain)?))
+    }
+
+    /// Opens what came back; none where it is not what was sealed here, which is no failure of ours.
+    pub fn open_text(&self, purpose: &str, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+        self.try_open(purpose, &URL_SAFE_NO_PAD.decode(text).ok()?)
     }
 
     /// HMAC-SHA-256 of a request's body, as base64url: tells whether a retry says the same. A plain hash would let whoever

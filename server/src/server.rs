@@ -15,6 +15,7 @@ use crate::control::{Control, mint_api_key};
 use crate::error::{Error, Result};
 use crate::http::{App, router};
 use crate::issuer::{Issuer, create_keys};
+use crate::outbound::Outbound;
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
 use crate::store::{ApiKey, Author, Environment, Role, Store};
 
@@ -88,7 +89,9 @@ impl Server {
         let standard = environments.iter().find(|environment| environment.standard);
         let standard = standard.ok_or_else(|| Error::internal("there is no default environment"))?;
         let key = Arc::new(key);
-        let issuer = Arc::new(Issuer::new(store.clone(), key.clone(), installation.epoch, &public_url, &standard.name));
+        let outbound = Outbound::new(&config.outbound_allow)?;
+        let issuer = Issuer::new(store.clone(), key.clone(), outbound, installation.epoch, &public_url, &standard.name);
+        let issuer = Arc::new(issuer);
         let control = Control::new(store.clone(), key, issuer.clone());
         let app = App::new(store, control, issuer, &config.trusted_proxies);
         Ok(Self { listener, app, address, public_url, rotate_keys_every: config.rotate_keys_every, first_key })

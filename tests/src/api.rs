@@ -34,6 +34,13 @@ impl Answer {
         self.body
     }
 
+    /// Checks that it is a success of an endpoint that clients call, which nobody keeps.
+    #[track_caller]
+    pub fn granted(self) {
+        assert_eq!(self.header("cache-control"), "no-store");
+        self.ok();
+    }
+
     /// Checks that it is a problem of this status and code, as RFC 9457 shapes it, and hands its document on.
     #[track_caller]
     pub fn refused(self, status: u16, code: &str) -> Value {
@@ -77,6 +84,11 @@ impl Api {
         Ok(Answer { status, headers, body, text })
     }
 
+    /// Sends a request as it was built, other than with the key.
+    pub async fn execute(&self, request: reqwest::Request) -> Answer {
+        self.send(RequestBuilder::from_parts(self.client.clone(), request)).await
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
     }
@@ -117,7 +129,12 @@ impl Api {
 
     /// Posts a form to an issuer's token endpoint.
     pub async fn token(&self, issuer: &str, form: &[(&str, &str)]) -> Answer {
-        self.send(self.client.post(format!("{}{issuer}/oauth2/token", self.url)).form(form)).await
+        self.form(&format!("{issuer}/oauth2/token"), form).await
+    }
+
+    /// Posts a form, and no key with it.
+    pub async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.send(self.client.post(format!("{}{path}", self.url)).form(form)).await
     }
 
     /// Refreshes a token response that has to succeed.

@@ -1,20 +1,26 @@
 //! What whole-system tests stand on: a real server on a real database, driven over HTTP, with a clock that the test holds.
 
 mod api;
+mod browser;
+mod client;
 mod database;
 mod issuer;
 mod logs;
 mod process;
 mod server;
 mod signed_in;
+mod upstream;
 mod watermark;
 
 pub use api::{Answer, Api};
+pub use browser::{Browser, Form, Page};
+pub use client::{CHALLENGE, Client, PASSWORD, REDIRECT_URI, VERIFIER, claims_of};
 pub use database::{Database, Engine};
 pub use issuer::Issuer;
 pub use process::{Process, binary, free_port};
 pub use server::{ADMIN_KEY, BEGINNING, TestServer, config};
 pub use signed_in::SignedIn;
+pub use upstream::{Asked, METADATA, Reply, Upstream};
 pub use watermark::WatermarkStream;
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.

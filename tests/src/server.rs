@@ -6,6 +6,7 @@ use flagbearer::timestamp::Timestamp;
 use flagbearer_server::clock::ManualClock;
 use flagbearer_server::config::Config;
 use flagbearer_server::issuer::Issuer;
+use flagbearer_server::outbound::Outbound;
 use flagbearer_server::secret::{InstallationKey, Secret};
 use flagbearer_server::server::Server;
 use flagbearer_server::store::Store;
@@ -36,6 +37,14 @@ impl TestServer {
     pub async fn start(engine: Engine) -> Self {
         let clock = Arc::new(ManualClock::at(BEGINNING));
         Self::on(Arc::new(Database::create(engine).await), clock).await
+    }
+
+    /// A server on a new database, with other options.
+    pub async fn start_with(engine: Engine, adapt: impl FnOnce(&mut Config)) -> Self {
+        let (database, clock) = (Database::create(engine).await, Arc::new(ManualClock::at(BEGINNING)));
+        let mut config = config(&database);
+        adapt(&mut config);
+        Self::with(&config, Arc::new(database), clock).await
     }
 
     /// A server on a database that there is: another replica, or the same again.
@@ -80,7 +89,8 @@ impl TestServer {
         let store = Store::open(&self.database.url, self.clock.clone()).await.expect("the database opens");
         let installation = store.installation().await.expect("it can be read").expect("it is founded");
         let key = InstallationKey::read(&self.database.key_file()).expect("it can be read").expect("a key file");
-        Issuer::new(Arc::new(store), Arc::new(key), installation.epoch, &self.url, "production")
+        let outbound = Outbound::new(&["127.0.0.1".parse().expect("an address")]).expect("a client");
+        Issuer::new(Arc::new(store), Arc::new(key), outbound, installation.epoch, &self.url, "production")
     }
 
     /// Stops the server and waits until it has finished what it began.
@@ -102,6 +112,7 @@ pub fn config(database: &Database) -> Config {
         key_file: database.key_file(),
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
+        outbound_allow: Vec::new(),
         trusted_proxies: Vec::new(),
         rotate_keys_every: 90,
     }

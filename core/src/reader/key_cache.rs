@@ -176,10 +176,11 @@ impl KeyCache {
         Poll::Fetch(Fetch { id: self.fetches, url: url.clone() })
     }
 
-    pub fn receive(&mut self, fetch: u64, response: Response<'_>, now: Timestamp) {
+    /// Answers whether it was what had been asked for, or came too late to matter.
+    pub fn receive(&mut self, fetch: u64, response: Response<'_>, now: Timestamp) -> bool {
         // An answer that was given up comes too late: a newer one may have come already.
         if self.under_way.take_if(|(id, _)| *id == fetch).is_none() {
-            return;
+            return true;
         }
         let step = std::mem::replace(&mut self.step, self.start.clone());
         let usable = match response {
@@ -206,6 +207,7 @@ impl KeyCache {
             self.failures = self.failures.saturating_add(1);
             self.failed_at = Some(now);
         }
+        next.is_some()
     }
 
     fn fetching(&self, now: Timestamp) -> bool {

@@ -66,9 +66,9 @@ impl Keyring {
         self.cache().poll(now)
     }
 
-    /// Takes what came of a fetch. A bad answer changes nothing but the time of the next attempt.
-    pub fn receive(&self, fetch: u64, response: Response<'_>, now: Timestamp) {
-        self.cache().receive(fetch, response, now);
+    /// Takes what came of a fetch. A bad answer changes nothing but the time of the next attempt, and is answered by `false`.
+    pub fn receive(&self, fetch: u64, response: Response<'_>, now: Timestamp) -> bool {
+        self.cache().receive(fetch, response, now)
     }
 
     /// The keys that may be used without any fetch.

@@ -33,11 +33,12 @@ CREATE INDEX password_resets_user ON password_resets (user_id);
 CREATE TABLE identity_providers (
     id            TEXT PRIMARY KEY,
     environment   TEXT NOT NULL REFERENCES environments (name),
+    issuer        TEXT NOT NULL,                     -- by which a token's provider is found
     document      TEXT NOT NULL,
     sealed_secret BLOB,                              -- our client secret there
     revision      INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX identity_providers_environment ON identity_providers (environment);
+CREATE UNIQUE INDEX identity_providers_issuer ON identity_providers (environment, issuer);
 
 -- Who somebody is elsewhere: the issuer and its `sub`, never an address.
 CREATE TABLE identities (
@@ -49,9 +50,11 @@ CREATE TABLE identities (
 ) STRICT;
 CREATE INDEX identities_user ON identities (user_id);
 
--- A browser that is signed in at an environment: its cookie lets the next application in without a password.
+-- A browser that is signed in at an environment: its cookie lets the next application in without a password. The cookie
+-- is another at each signing in; the id stays, so that signing out ends what began before.
 CREATE TABLE browsers (
-    hash        TEXT PRIMARY KEY,                    -- SHA-256 of the cookie
+    id          TEXT PRIMARY KEY,
+    hash        TEXT NOT NULL UNIQUE,                 -- SHA-256 of the cookie
     environment TEXT NOT NULL REFERENCES environments (name) ON DELETE CASCADE,
     user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     method      TEXT NOT NULL,
@@ -61,12 +64,11 @@ CREATE TABLE browsers (
 CREATE INDEX browsers_user ON browsers (user_id);
 CREATE INDEX browsers_expiry ON browsers (expires_at);
 
--- An authorization request that waits for its user.
+-- A sign-in that is at an upstream provider. Those that wait at our own pages are sealed into the pages instead, so that
+-- nobody fills this table by asking for pages.
 CREATE TABLE sign_ins (
-    hash        TEXT PRIMARY KEY,                    -- SHA-256 of the browser's cookie for it
-    environment TEXT NOT NULL REFERENCES environments (name) ON DELETE CASCADE,
-    application TEXT NOT NULL REFERENCES applications (client_id) ON DELETE CASCADE,
-    document    BLOB NOT NULL,                       -- sealed: the request, and how far it has come
+    hash        TEXT PRIMARY KEY,                    -- SHA-256 of the state it comes back with and the browser's cookie
+    document    BLOB NOT NULL,                       -- sealed: the authorization request, and what proves the answer to it
     expires_at  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX sign_ins_expiry ON sign_ins (expires_at);
@@ -96,7 +98,7 @@ CREATE INDEX attempts_expiry ON attempts (expires_at);
 -- How a session began, and where: what the vendors' session lists answer.
 ALTER TABLE sessions ADD COLUMN method TEXT NOT NULL DEFAULT 'backend';
 ALTER TABLE sessions ADD COLUMN scope TEXT;                          -- as granted; NULL where none was asked for
-ALTER TABLE sessions ADD COLUMN browser TEXT;                        -- the hash of the browser it began in
+ALTER TABLE sessions ADD COLUMN browser TEXT;                        -- the id of the browser it began in
 ALTER TABLE sessions ADD COLUMN ip_address TEXT;
 ALTER TABLE sessions ADD COLUMN user_agent TEXT;
 ALTER TABLE sessions ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;

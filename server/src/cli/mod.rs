@@ -10,6 +10,7 @@ mod explain;
 mod failure;
 mod fields;
 mod flags;
+mod identity_providers;
 mod keys;
 mod members;
 mod organizations;
@@ -93,6 +94,8 @@ enum Command {
     Applications(Talk<applications::Command>),
     /// API keys: who may talk to this server.
     ApiKeys(Talk<api_keys::Command>),
+    /// Identity providers: where users sign in with an account that they have elsewhere, and whose tokens are exchanged.
+    IdentityProviders(Talk<identity_providers::Command>),
     /// Signing keys: what tokens are signed with, and their rotation.
     Keys(Talk<keys::Command>),
     /// Sessions: signed-in users, each with an access token that is refreshed.
@@ -136,6 +139,7 @@ impl Command {
             Self::Members(talk) => talk.run().await,
             Self::Applications(talk) => talk.run().await,
             Self::ApiKeys(talk) => talk.run().await,
+            Self::IdentityProviders(talk) => talk.run().await,
             Self::Keys(talk) => talk.run().await,
             Self::Sessions(talk) => talk.run().await,
             Self::Changes(talk) => talk.run().await,

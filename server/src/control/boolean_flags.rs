@@ -71,9 +71,9 @@ impl Control {
         call.may_read(environment)?;
         let mut connection = self.store.read().await?;
         connection.user(user).await?;
-        let memberships = connection.memberships_of_user(user).await?;
-        let organizations = memberships.iter().map(|membership| Some(membership.organization.as_str()));
-        let places: Vec<Option<&str>> = std::iter::once(None).chain(organizations).collect();
+        let organizations = connection.organizations_of(user).await?;
+        let theirs = organizations.iter().map(|(id, _)| Some(id.as_str()));
+        let places: Vec<Option<&str>> = std::iter::once(None).chain(theirs).collect();
         self.on_somewhere(&mut connection, environment, Some(user), &places).await
     }
 

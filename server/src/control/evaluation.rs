@@ -1,6 +1,6 @@
 //! What does this user get, and why: the issuer's own evaluation, with every level's part in it; now, or as of any moment.
 
-use flagbearer::evaluation::{Context, Evaluation, Explanation, Overrides};
+use flagbearer::evaluation::{Context, Explanation, Overrides};
 use flagbearer::ruleset::Ruleset;
 use flagbearer::subject::SubjectId;
 use flagbearer::timestamp::Timestamp;
@@ -66,8 +66,7 @@ impl Control {
         let now = self.store.now();
         let mut connection = self.store.read().await?;
         let snapshot = self.store.snapshot_in(&mut connection, standpoint).await?;
-        let mut evaluations: Vec<Evaluation<'_>> = Vec::new();
-        snapshot.ruleset.evaluate_all(&snapshot.overrides, &snapshot.context(), now, &mut evaluations);
+        let evaluations = snapshot.evaluations(now);
         let mut flags = Map::new();
         for found in &evaluations {
             let mut document = to_value(found)?;

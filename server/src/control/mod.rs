@@ -11,6 +11,7 @@ mod environments;
 mod evaluation;
 mod explain;
 mod flags;
+mod identity_providers;
 mod overrides;
 mod password_resets;
 mod roster;

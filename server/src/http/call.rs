@@ -108,7 +108,7 @@ pub async fn read(actor: Actor, request: Request) -> Result<(Call, Parts, Bytes)
 /// The key or token of an `Authorization: Bearer` header.
 pub fn bearer(headers: &HeaderMap) -> Result<Secret> {
     let refused = || {
-        let detail = "send an API key as `Authorization: Bearer …`";
+        let detail = "send a key or a token as `Authorization: Bearer …`";
         Error::new(Kind::Unauthenticated, Error::UNAUTHENTICATED, detail)
     };
     let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;

@@ -4,13 +4,14 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::request_id;
 use crate::error::{Error, Kind};
-use crate::issuer::Refused;
+use crate::issuer::{ExchangeRefused, Refused};
 
-fn status(kind: Kind) -> StatusCode {
+/// The status of a refusal.
+pub fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::Malformed => StatusCode::BAD_REQUEST,
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -94,6 +95,37 @@ impl IntoResponse for Fault {
     }
 }
 
+/// A refusal where a user's access token is shown (RFC 6750 §3).
+pub struct TokenRefused(Error);
+
+impl From<Error> for TokenRefused {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for TokenRefused {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let status = status(error.kind);
+        let name = match error.kind {
+            Kind::Unauthenticated => "invalid_token",
+            Kind::Forbidden => "insufficient_scope",
+            Kind::Unavailable => "temporarily_unavailable",
+            Kind::Internal => "server_error",
+            _ => "invalid_request",
+        };
+        let mut response = (status, Json(json!({ "error": name, "error_description": error.detail }))).into_response();
+        headers_of(error.kind, &mut response);
+        // Who has shown no token at all is only asked for one.
+        if status == StatusCode::FORBIDDEN || error.code == "TOKEN_INVALID" {
+            let challenge = HeaderValue::from_str(&format!("Bearer error=\"{name}\""));
+            challenge.map(|challenge| response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge)).ok();
+        }
+        uncached(response)
+    }
+}
+
 /// When to try again, in seconds, where that may help.
 fn retry_after(kind: Kind) -> Option<i64> {
     match kind {
@@ -124,6 +156,8 @@ pub struct Denied {
     error: &'static str,
     description: String,
     retry_after: Option<i64>,
+    /// Members beside those of the RFC.
+    more: Map<String, Value>,
 }
 
 impl Denied {
@@ -133,6 +167,7 @@ impl Denied {
             error: "invalid_request",
             description: description.into(),
             retry_after: None,
+            more: Map::new(),
         }
     }
 
@@ -149,6 +184,17 @@ impl Denied {
     /// A client that does not show who it is.
     pub fn secret(description: impl Into<String>) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, ..Self::client(description) }
+    }
+
+    pub fn grant(description: impl Into<String>) -> Self {
+        Self { error: "invalid_grant", ..Self::request(description) }
+    }
+
+    /// A grant that needs one step more, as WorkOS says it: `code` is what newer SDKs look at, `error` what older ones do.
+    pub fn step(error: &'static str, description: &str, mut more: Map<String, Value>) -> Self {
+        more.insert("code".to_owned(), error.into());
+        more.insert("message".to_owned(), description.into());
+        Self { status: StatusCode::FORBIDDEN, error, more, ..Self::request(description) }
     }
 
     pub fn grant_type(description: impl Into<String>) -> Self {
@@ -168,6 +214,11 @@ impl From<Refused> for Denied {
             Refused::Profile => (StatusCode::BAD_REQUEST, "invalid_client"),
             Refused::Grant => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Refused::NotAMember => (StatusCode::FORBIDDEN, "access_denied"),
+            Refused::Public => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+            Refused::Audience => (StatusCode::BAD_REQUEST, "invalid_target"),
+            Refused::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
+            Refused::Irrevocable => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
+            Refused::Organization => (StatusCode::BAD_REQUEST, "invalid_request"),
             Refused::Failed(error) if error.kind == Kind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }
@@ -177,7 +228,19 @@ impl From<Refused> for Denied {
             }
             Refused::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
-        Self { status, error, description, retry_after }
+        Self { status, error, description, retry_after, more: Map::new() }
+    }
+}
+
+impl From<ExchangeRefused> for Denied {
+    fn from(refused: ExchangeRefused) -> Self {
+        let description = refused.to_string();
+        match refused {
+            ExchangeRefused::Request(_) => Self::request(description),
+            ExchangeRefused::Target(_) => Self { error: "invalid_target", ..Self::request(description) },
+            ExchangeRefused::Public => Self { error: "unauthorized_client", ..Self::request(description) },
+            ExchangeRefused::Refused(refused) => refused.into(),
+        }
     }
 }
 
@@ -196,7 +259,9 @@ impl From<Error> for Denied {
 
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.error, "error_description": self.description });
+        let mut body = self.more;
+        body.insert("error".to_owned(), self.error.into());
+        body.insert("error_description".to_owned(), self.description.into());
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flagbearer\""));

@@ -3,6 +3,7 @@
 mod address;
 mod admin;
 mod call;
+mod cors;
 mod error;
 mod health;
 mod kinde;
@@ -10,6 +11,7 @@ mod oauth;
 mod path;
 mod place;
 mod request_id;
+mod sign_in;
 mod watermark;
 mod workos;
 
@@ -57,7 +59,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(guarded(&app, small(), SMALL))
         .merge(guarded(&app, large(), LARGE))
-        .merge(issuers())
+        .merge(issuers(&app))
         .merge(kinde::routes(&app))
         .merge(workos::routes(&app))
         .route("/v1/watermark/{environment}", get(watermark::watermark).options(watermark::preflight))
@@ -128,6 +130,11 @@ fn small() -> Router<App> {
         )
         .route("/v1/api-keys", post(admin::create_api_key).get(admin::api_keys))
         .route("/v1/api-keys/{key}", get(admin::api_key).patch(admin::patch_api_key).delete(admin::delete_api_key))
+        .route("/v1/identity-providers", post(admin::create_identity_provider).get(admin::identity_providers))
+        .route(
+            "/v1/identity-providers/{provider}",
+            get(admin::identity_provider).patch(admin::patch_identity_provider).delete(admin::delete_identity_provider),
+        )
         .route("/v1/signing-keys", get(admin::signing_keys))
         .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))
@@ -161,16 +168,36 @@ fn large() -> Router<App> {
 }
 
 /// Each environment is an issuer of its own: the default one at the root, the others below `/env/<name>`.
-fn issuers() -> Router<App> {
+fn issuers(app: &App) -> Router<App> {
     Router::new()
-        .route("/oauth2/token", post(oauth::token))
-        .route("/env/{environment}/oauth2/token", post(oauth::token))
-        .route("/.well-known/jwks.json", get(oauth::jwks))
-        .route("/env/{environment}/.well-known/jwks.json", get(oauth::jwks))
-        .route("/.well-known/openid-configuration", get(oauth::metadata))
-        .route("/env/{environment}/.well-known/openid-configuration", get(oauth::metadata))
+        .merge(issuer(app))
+        .nest("/env/{environment}", issuer(app))
+        .route("/user_management/authorize", get(sign_in::authorize_workos))
+        .route("/user_management/sessions/logout", get(sign_in::logout_workos))
+        // This one stands before the issuer's path (RFC 8414 §3.1).
         .route("/.well-known/oauth-authorization-server", get(oauth::metadata))
         .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
         .route_layer(from_fn(path::layer))
         .layer(DefaultBodyLimit::max(SMALL))
+}
+
+/// What programs call, where pages of allowed origins may too, and where browsers come to.
+fn issuer(app: &App) -> Router<App> {
+    let called = [
+        ("/oauth2/token", post(oauth::token)),
+        ("/oauth2/revoke", post(oauth::revoke)),
+        ("/oauth2/introspect", post(oauth::introspect)),
+        ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
+    ];
+    cors::open(app, called)
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/openid-configuration", get(oauth::metadata))
+        .route("/oauth2/auth", get(sign_in::authorize).post(sign_in::authorize_posted))
+        .route("/sign-in", get(sign_in::sign_in).post(sign_in::sign_in_posted))
+        .route("/sign-in/upstream", get(sign_in::upstream))
+        .route("/sign-in/callback", get(sign_in::callback))
+        .route("/sign-in/organization", get(sign_in::organization).post(sign_in::organization_posted))
+        .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
+        .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
+        .route("/logout", get(sign_in::logout).post(sign_in::logout_posted))
 }

@@ -117,3 +117,15 @@ impl Keys {
         opened.retain(|_, opened| opened.environment != environment);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tokens_have_the_same_id() {
+        let ids: std::collections::HashSet<String> = (0..100_000).filter_map(|_| token_id().ok()).collect();
+        assert_eq!(ids.len(), 100_000);
+        assert!(ids.iter().all(|id| id.len() == 22), "128 bits each");
+    }
+}

@@ -1,27 +1,51 @@
 //! Issuing: sessions become tokens. No HTTP and no SQL here.
 
 mod accounts;
+mod authorization;
+mod codes;
+mod entry;
+mod exchange;
+mod introspection;
 mod keys;
+mod machine;
 mod places;
 mod refresh;
 mod refresh_token;
+mod revocation;
 mod rotation;
+mod shown;
+mod sign_in;
+mod sign_out;
 mod start;
 mod tokens;
+mod upstream;
 mod watermarks;
 
 use std::sync::Arc;
 
 pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
+pub use authorization::{Authorization, Lapsed, Stop};
+pub use codes::CodeGrant;
+pub use entry::Entrant;
+pub use exchange::{Exchange, ExchangeRefused};
+pub use introspection::Asker;
 pub use keys::Keys;
+pub use machine::MachineGrant;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
 pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
+pub use shown::{ShownByMachine, ShownByUser};
+pub use sign_in::{Away, Step, Visitor};
+pub use sign_out::SignOut;
 pub use start::NewSession;
+use tokens::told_of_person;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
+pub use upstream::{Begun, Choice, Returned, UpstreamRefused};
 pub use watermarks::{Following, News, SignedWatermark};
 
+use self::upstream::TrustedIssuers;
 use crate::error::Result;
+use crate::outbound::Outbound;
 use crate::password::Passwords;
 use crate::secret::{InstallationKey, Secret};
 use crate::store::{Application, Client, Store, Surface};
@@ -36,15 +60,30 @@ pub struct Issuer {
     pub places: Places,
     pub passwords: Passwords,
     watermarks: Watermarks,
+    trusted: TrustedIssuers,
     /// Enters every refresh token.
     epoch: i64,
 }
 
 impl Issuer {
-    pub fn new(store: Arc<Store>, key: Arc<InstallationKey>, epoch: i64, public_url: &str, standard: &str) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        key: Arc<InstallationKey>,
+        outbound: Outbound,
+        epoch: i64,
+        public_url: &str,
+        standard: &str,
+    ) -> Self {
         let keys = Keys::new(store.clone(), key.clone());
         let places = Places::new(store.clone(), public_url, standard);
-        Self { store, key, keys, places, passwords: Passwords::default(), watermarks: Watermarks::default(), epoch }
+        let trusted = TrustedIssuers::new(outbound, store.clone());
+        let (passwords, watermarks) = Default::default();
+        Self { store, key, keys, places, passwords, watermarks, trusted, epoch }
+    }
+
+    /// What fetches from others.
+    pub fn outbound(&self) -> &Outbound {
+        &self.trusted.outbound
     }
 
     /// Whether a refresh token was made here; what has become of its session the database alone knows.
@@ -62,6 +101,11 @@ impl Issuer {
     /// Errors: `NOT_FOUND`.
     pub async fn hold(&self, environment: &str) -> Result<()> {
         self.places.hold(environment).await
+    }
+
+    /// Whether pages of this origin may call an environment's endpoints: an application of it says so.
+    pub async fn allows_origin(&self, environment: &str, origin: &str) -> Result<bool> {
+        self.store.read().await?.allows_origin(environment, origin).await
     }
 
     /// The client of an environment that a request shows itself to be.

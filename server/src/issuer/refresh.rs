@@ -30,10 +30,23 @@ pub enum Refused {
     /// A client that is known, at endpoints that do not serve its profile.
     #[error("this application is not served here: its profile has endpoints of its own")]
     Profile,
-    #[error("the refresh token is not valid; sign in again")]
+    #[error("what was sent is not valid: it was used, has expired, or is another client's; sign in again")]
     Grant,
     #[error("the user is not a member of that organization")]
     NotAMember,
+    /// An application that keeps no secret asks for a token of its own.
+    #[error("an application that keeps no secret has no tokens of its own")]
+    Public,
+    #[error(
+        "the application has no such audience: ask for its own, or for the management API's, which is the issuer and `/api`"
+    )]
+    Audience,
+    #[error("the application does not have such a permission: ask for its own, or for none to get them all")]
+    Scope,
+    #[error("there is no such organization")]
+    Organization,
+    #[error("an application's own token cannot be revoked: it has no session, and lives until it expires")]
+    Irrevocable,
     #[error(transparent)]
     Failed(#[from] Error),
 }
@@ -164,6 +177,16 @@ fn judge<'r>(rotation: &Rotation, rotated: &'r Rotated, now: Timestamp) -> Judge
         }
         _ => Judgement::Reused { session: &session.id },
     }
+}
+
+/// Whether a refresh token of this generation would be answered with a successor.
+pub(super) fn accepts(application: &Application, session: &Session, generation: i64, now: Timestamp) -> bool {
+    session.lives(now)
+        && match session.generation - generation {
+            0 => true,
+            1 => in_grace(application, session, now),
+            _ => false,
+        }
 }
 
 /// A retry comes before first use + grace; a grace of 0 means that none does.

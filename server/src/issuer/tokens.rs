@@ -2,7 +2,6 @@
 
 use flagbearer::attributes::Attributes;
 use flagbearer::claim::Dialect;
-use flagbearer::evaluation::Evaluation;
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{AccessToken, Asked, IdToken, MAX_TOKEN_BYTES, Person, Profile};
 use serde_json::{Map, Value};
@@ -99,6 +98,8 @@ pub struct MachineMinting<'a> {
     /// What was asked to be called with it, where that is not the application's own audience.
     pub audience: Option<&'a str>,
     pub scope: Option<&'a str>,
+    /// The application's, or those of them that it asked for.
+    pub permissions: &'a [String],
     /// Of the application's environment, without a user.
     pub snapshot: &'a Snapshot,
     pub now: Timestamp,
@@ -157,7 +158,7 @@ impl Issuer {
 
     /// Evaluates and signs for a machine: no user, and so no user's overrides, attributes or rollouts.
     pub fn issue_to_machine(&self, minting: &MachineMinting<'_>) -> Result<Tokens> {
-        let MachineMinting { application, audience, scope, snapshot, now } = *minting;
+        let MachineMinting { application, audience, scope, permissions, snapshot, now } = *minting;
         let facts = &snapshot.facts;
         let feature_flags = claim(application.profile, snapshot, now);
         let expires_at = now.plus_seconds(application.access_token_ttl);
@@ -177,7 +178,7 @@ impl Issuer {
             organization_name: facts.organization_name.as_deref(),
             scope,
             roles: &[],
-            permissions: &application.permissions,
+            permissions,
             flags_revision: facts.revision,
             feature_flags: &feature_flags,
             asked: attributes.asked(application, facts),
@@ -232,7 +233,7 @@ impl Issuer {
             nonce,
             organization: facts.organization.as_deref(),
             organizations: kinde.then_some(facts.organizations.as_slice()),
-            person: person(&facts.person, if scope.is_none() && kinde { Some("profile email") } else { scope }),
+            person: person(&facts.person, told_of_person(application.profile, scope)),
         };
         let mut claims = String::new();
         token.write(&mut claims);
@@ -241,9 +242,29 @@ impl Issuer {
     }
 }
 
+/// What can be granted by asking for it (OpenID Connect Core §5.4, §11; `offline` is Kinde's name). Everything else would be
+/// the client's own word, and whoever reads the token would take it for ours.
+const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "offline"];
+
+/// What is granted of a scope that was asked for, each word once.
+pub fn granted(asked: &str) -> Option<String> {
+    let mut words: Vec<&str> = Vec::new();
+    for word in asked.split_ascii_whitespace().filter(|word| SCOPES.contains(word)) {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
 /// Whether a scope names a thing.
 pub fn has_scope(scope: Option<&str>, wanted: &str) -> bool {
     scope.is_some_and(|scope| scope.split_ascii_whitespace().any(|found| found == wanted))
+}
+
+/// The scope that decides what is said of a person: Kinde's SDKs expect a person where a session began without any scope.
+pub(super) fn told_of_person(profile: Profile, scope: Option<&str>) -> Option<&str> {
+    scope.or((profile == Profile::Kinde).then_some("profile email"))
 }
 
 /// What a scope lets be said of a person.
@@ -266,8 +287,7 @@ fn claim(profile: Profile, snapshot: &Snapshot, now: Timestamp) -> String {
         Profile::Flagbearer | Profile::Kinde => Dialect::Typed,
         Profile::WorkOs => Dialect::Keys,
     };
-    let mut evaluations: Vec<Evaluation<'_>> = Vec::new();
-    snapshot.ruleset.evaluate_all(&snapshot.overrides, &snapshot.context(), now, &mut evaluations);
+    let evaluations = snapshot.evaluations(now);
     let mut claim = String::new();
     dialect.encode(evaluations.iter().map(|found| (&found.flag.key, found.value)), &mut claim);
     claim

@@ -49,6 +49,11 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// Whether it may do for an environment's applications what they may do themselves.
+    pub fn serves(&self, environment: &str) -> bool {
+        self.role != Role::Viewer && self.environment.as_ref().is_none_or(|bound| bound == environment)
+    }
+
     /// What is known of a key without knowing it.
     pub fn document(&self) -> Value {
         json!({ "id": self.id, "name": self.name, "role": self.role.as_str(), "environment": self.environment })

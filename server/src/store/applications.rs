@@ -5,7 +5,7 @@ use flagbearer::error::ErrorCode;
 use flagbearer::token::{Algorithm, Profile};
 use serde_json::{Value, json};
 
-use super::engine::{Connection, Row, params};
+use super::engine::{Connection, Row, Sql, params};
 use super::flags::stored;
 use super::{Edit, Entity, Write};
 use crate::error::{Error, Result};
@@ -339,6 +339,17 @@ impl Connection {
         let sql = "SELECT document, secret_hash FROM applications WHERE client_id = $1";
         let Some(row) = self.row(sql, params![client_id]).await? else { return Ok(None) };
         Ok(Some((Application::from_stored(stored(&row.text(0)?)?)?, row.maybe_text(1)?)))
+    }
+
+    /// Whether an application of an environment lists an origin.
+    pub async fn allows_origin(&mut self, environment: &str, origin: &str) -> Result<bool> {
+        let sql = Sql::either(
+            "SELECT 1 FROM applications a, json_each(a.document, '$.allowed_origins') o \
+             WHERE a.environment = $1 AND o.value = $2 LIMIT 1",
+            "SELECT 1 FROM applications a WHERE a.environment = $1 \
+             AND a.document::jsonb -> 'allowed_origins' ? $2 LIMIT 1",
+        );
+        Ok(self.row(sql, params![environment, origin]).await?.is_some())
     }
 
     /// In order of client id, those after `cursor`; of one environment where said.

@@ -223,6 +223,13 @@ impl Connection {
         row.as_ref().map(StoredMembership::try_from).transpose()
     }
 
+    /// The organizations of a user as (id, name), by name.
+    pub async fn organizations_of(&mut self, user: &str) -> Result<Vec<(String, String)>> {
+        let sql = "SELECT o.id, o.name FROM memberships m JOIN organizations o ON o.id = m.organization \
+                   WHERE m.user_id = $1 ORDER BY o.name, o.id";
+        self.rows(sql, params![user]).await?.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+    }
+
     /// An organization's members in order of user, those after `cursor`.
     pub async fn members(&mut self, organization: &str, cursor: &str, limit: i64) -> Result<Vec<StoredMembership>> {
         let sql = concat!(membership_columns!(), "WHERE organization = $1 AND user_id > $2 ORDER BY user_id LIMIT $3");
@@ -230,15 +237,10 @@ impl Connection {
         rows.iter().map(StoredMembership::try_from).collect()
     }
 
-    /// Where a user belongs, in order of organization.
-    pub async fn memberships_of_user(&mut self, user: &str) -> Result<Vec<StoredMembership>> {
-        self.memberships_of(Subject::User, user).await
-    }
-
     async fn memberships_of(&mut self, column: Subject, id: &str) -> Result<Vec<StoredMembership>> {
         let sql = match column {
             Subject::Organization => concat!(membership_columns!(), "WHERE organization = $1"),
-            Subject::User => concat!(membership_columns!(), "WHERE user_id = $1 ORDER BY organization"),
+            Subject::User => concat!(membership_columns!(), "WHERE user_id = $1"),
         };
         self.rows(sql, params![id]).await?.iter().map(StoredMembership::try_from).collect()
     }

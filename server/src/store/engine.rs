@@ -273,6 +273,12 @@ impl From<Option<String>> for Parameter {
     }
 }
 
+impl From<Option<Vec<u8>>> for Parameter {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
 impl From<Vec<u8>> for Parameter {
     fn from(value: Vec<u8>) -> Self {
         Self::Bytes(Some(value))
@@ -342,6 +348,10 @@ impl Row {
     }
 
     pub fn bytes(&self, column: usize) -> Result<Vec<u8>> {
+        self.get(column)
+    }
+
+    pub fn maybe_bytes(&self, column: usize) -> Result<Option<Vec<u8>>> {
         self.get(column)
     }
 

@@ -144,7 +144,7 @@ impl Write {
     }
 
     /// Removes an environment with all that it alone holds: settings and organization overrides, each noted in the log,
-    /// signing keys and API keys.
+    /// signing keys, API keys and identity providers.
     pub async fn delete_environment(&mut self, environment: &Environment) -> Result<()> {
         let name = environment.name.as_str();
         let sql = "DELETE FROM settings WHERE environment = $1 RETURNING flag, document";
@@ -157,6 +157,7 @@ impl Write {
         for sql in [
             "DELETE FROM signing_keys WHERE environment = $1",
             "DELETE FROM api_keys WHERE environment = $1",
+            "DELETE FROM identity_providers WHERE environment = $1",
             "DELETE FROM password_resets WHERE environment = $1",
             "DELETE FROM environments WHERE name = $1",
         ] {

@@ -72,6 +72,13 @@ const SEGMENTS: &str = concat!(
     " FROM ids WHERE ids.id IS NOT NULL"
 );
 
+/// Edits that a token can change with: what [`Entity`] says, for the statements below.
+macro_rules! in_tokens {
+    () => {
+        "AND entity NOT IN ('api_key', 'identity_provider', 'signing_key')"
+    };
+}
+
 fn unknown(detail: String) -> Error {
     Error::new(Kind::Refused, "REVISION_UNKNOWN", detail)
 }
@@ -149,10 +156,12 @@ impl Connection {
     async fn environment_revision(&mut self, environment: &str, revision: i64) -> Result<i64> {
         let mut last = 0;
         for sql in [
-            "SELECT max(revision) FROM edits WHERE environment = $1 AND revision <= $2 \
-             AND entity NOT IN ('api_key', 'signing_key')",
-            "SELECT max(revision) FROM edits WHERE environment IS NULL AND CAST($1 AS TEXT) IS NOT NULL \
-             AND revision <= $2 AND entity NOT IN ('api_key', 'signing_key')",
+            concat!("SELECT max(revision) FROM edits WHERE environment = $1 AND revision <= $2 ", in_tokens!()),
+            concat!(
+                "SELECT max(revision) FROM edits WHERE environment IS NULL AND CAST($1 AS TEXT) IS NOT NULL \
+                 AND revision <= $2 ",
+                in_tokens!()
+            ),
         ] {
             let row = self.row(sql, params![environment, revision]).await?;
             last = last.max(row.map(|row| row.maybe_integer(0)).transpose()?.flatten().unwrap_or_default());

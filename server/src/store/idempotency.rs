@@ -21,7 +21,7 @@ impl Store {
 }
 
 impl Connection {
-    async fn recall(&mut self, scope: &str, now: Timestamp) -> Result<Option<Remembered>> {
+    pub(super) async fn recall(&mut self, scope: &str, now: Timestamp) -> Result<Option<Remembered>> {
         let sql = "SELECT body_hash, answer FROM idempotency WHERE scope = $1 AND expires_at > $2";
         let row = self.row(sql, params![scope, now]).await?;
         row.map(|row| Ok(Remembered { body_hash: row.text(0)?, sealed: row.bytes(1)? })).transpose()
@@ -37,6 +37,16 @@ pub struct Memo {
     pub sealed: Vec<u8>,
     /// For so long.
     pub seconds: i64,
+}
+
+impl Store {
+    /// Remembers an answer by which nothing was written. `false` where one is remembered already: that one counts.
+    pub async fn remember(&self, memo: &Memo, now: Timestamp) -> Result<bool> {
+        let mut connection = self.engine.write().await?;
+        let first = connection.remember(memo, now).await?;
+        connection.commit().await?;
+        Ok(first)
+    }
 }
 
 impl Connection {

@@ -1,6 +1,7 @@
 //! Sessions. No secret is stored: refresh tokens are derived from id and generation.
 
 use flagbearer::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::applications::Application;
@@ -39,7 +40,8 @@ pub struct Session {
 }
 
 /// How a user signed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// A trusted backend said who it is.
     Backend,
@@ -222,8 +224,21 @@ impl Store {
         mint: impl Fn(&Session, &Snapshot) -> Result<(T, Option<Memo>)>,
     ) -> Result<Option<T>> {
         let mut connection = self.engine.write_snapshot().await?;
+        let (session, snapshot) = self.begin_session(&mut connection, start).await?;
+        let (answer, memo) = mint(&session, &snapshot)?;
+        if let Some(memo) = memo
+            && !connection.remember(&memo, start.now).await?
+        {
+            return Ok(None);
+        }
+        connection.commit().await?;
+        Ok(Some(answer))
+    }
+
+    /// Starts a session in a transaction that the caller commits; answers it with all that its first token needs.
+    pub(super) async fn begin_session(&self, connection: &mut Connection, start: &Start<'_>) -> Result<(Session, Snapshot)> {
         if start.strict {
-            known(&mut connection, start.user, start.organization).await?;
+            known(connection, start.user, start.organization).await?;
         } else {
             connection.ensure_member(start.user, start.organization, start.now).await?;
         }
@@ -263,15 +278,8 @@ impl Store {
             user: Some(&session.user),
             organization: session.organization.as_deref(),
         };
-        let snapshot = self.snapshot_in(&mut connection, standpoint).await?;
-        let (answer, memo) = mint(&session, &snapshot)?;
-        if let Some(memo) = memo
-            && !connection.remember(&memo, start.now).await?
-        {
-            return Ok(None);
-        }
-        connection.commit().await?;
-        Ok(Some(answer))
+        let snapshot = self.snapshot_in(connection, standpoint).await?;
+        Ok((session, snapshot))
     }
 
     pub async fn session(&self, id: &str) -> Result<Session> {
@@ -289,13 +297,13 @@ impl Store {
     /// Ends a session. `false` where it had ended or is not there.
     pub async fn revoke_session(&self, id: &str, now: Timestamp) -> Result<bool> {
         let mut connection = self.engine.write().await?;
-        let sql = "UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-        let ended = connection.execute(sql, params![id, now]).await?;
+        let ended = connection.end_session(id, now).await?;
         connection.commit().await?;
-        Ok(ended == 1)
+        Ok(ended)
     }
 
-    /// Removes sessions that ended a while ago, and what else is past its time: remembered answers, links, counted guesses.
+    /// Removes sessions and codes that ended a while ago, and what else is past its time: remembered answers, links, counted
+    /// guesses, browsers.
     pub async fn sweep(&self) -> Result<u64> {
         let now = self.now();
         let mut connection = self.engine.write().await?;
@@ -305,9 +313,12 @@ impl Store {
             "DELETE FROM idempotency WHERE expires_at <= $1",
             "DELETE FROM password_resets WHERE expires_at <= $1",
             "DELETE FROM attempts WHERE expires_at <= $1",
+            "DELETE FROM browsers WHERE expires_at <= $1",
+            "DELETE FROM sign_ins WHERE expires_at <= $1",
         ] {
             connection.execute(sql, params![now]).await?;
         }
+        connection.sweep_codes(now).await?;
         connection.commit().await?;
         Ok(removed)
     }
@@ -339,6 +350,12 @@ impl Connection {
         let sql = "DELETE FROM browsers WHERE user_id = $1 AND (CAST($2 AS TEXT) IS NULL OR environment = $2)";
         self.execute(sql, params![user, environment]).await?;
         Ok(())
+    }
+
+    /// Ends a session. `false` where it had ended or is not there.
+    pub(super) async fn end_session(&mut self, id: &str, now: Timestamp) -> Result<bool> {
+        let sql = "UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+        Ok(self.execute(sql, params![id, now]).await? == 1)
     }
 
     /// A session, ended ones too.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flagbearer::attributes::Attributes;
-use flagbearer::evaluation::{Context, Overrides, Subject};
+use flagbearer::evaluation::{Context, Evaluation, Overrides, Subject};
 use flagbearer::flag::FlagValue;
 use flagbearer::ruleset::Ruleset;
 use flagbearer::setting::Override;
@@ -197,6 +197,13 @@ impl Snapshot {
         let organization =
             self.facts.organization.as_deref().map(|id| Subject { id, attributes: &self.facts.organization_attributes });
         Context { user, organization }
+    }
+
+    /// Every flag's value here, at this instant.
+    pub fn evaluations(&self, now: Timestamp) -> Vec<Evaluation<'_>> {
+        let mut evaluations = Vec::new();
+        self.ruleset.evaluate_all(&self.overrides, &self.context(), now, &mut evaluations);
+        evaluations
     }
 }
 

@@ -56,6 +56,7 @@ pub enum Entity {
     Environment,
     Application,
     ApiKey,
+    IdentityProvider,
     SigningKey,
     /// What the watermark holds against older tokens.
     Kill,
@@ -76,15 +77,16 @@ impl Entity {
             Self::Environment => "environment",
             Self::Application => "application",
             Self::ApiKey => "api_key",
+            Self::IdentityProvider => "identity_provider",
             Self::SigningKey => "signing_key",
             Self::Kill => "kill",
             Self::MinRevision => "min_revision",
         }
     }
 
-    /// Whether an evaluation or a claim can depend on it. A key is logged, but no token says anything else because of it.
+    /// Whether an evaluation or a claim can depend on it. Keys and providers are logged, but no token says anything else because of them.
     fn in_tokens(self) -> bool {
-        !matches!(self, Self::ApiKey | Self::SigningKey)
+        !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey)
     }
 
     /// Whether a compiled ruleset holds it, so that caches must load again.

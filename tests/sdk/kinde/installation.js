@@ -28,8 +28,21 @@ const FLAGS = [
 ]
 
 export async function install() {
-  const { url, call, stop } = await startFlagbearer()
-  for (const [key, type, default_value] of FLAGS) await call('POST', '/flags', { key, type, default_value })
+  const flagbearer = await startFlagbearer()
+  try {
+    return await fill(flagbearer)
+  } catch (error) {
+    // Else it would keep the test program from ending.
+    await flagbearer.stop()
+    throw error
+  }
+}
+
+async function fill({ url, call, stop }) {
+  // Kinde's packages look some flags up by what is called `name`; here that is for people alone.
+  for (const [key, type, default_value] of FLAGS) {
+    await call('POST', '/flags', { key, type, default_value, name: `The flag ${key}` })
+  }
   await call('POST', '/organizations', { id: ORGANIZATION, name: 'Pilot customer' })
   await call('POST', '/users', { id: ALICE_ID, name: 'Alice Adams', ...ALICE })
   await call('PUT', `/organizations/${ORGANIZATION}/members/${ALICE_ID}`, { roles: ['admin'], permissions: ['reports:view'] })

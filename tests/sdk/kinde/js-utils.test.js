@@ -39,7 +39,7 @@ before(async () => {
   setActiveStorage(storage)
   setInsecureStorage(storage)
 })
-after(() => installation.stop())
+after(() => installation?.stop())
 
 test('signs in through the page, and holds all three tokens', async () => {
   const domain = installation.issuer

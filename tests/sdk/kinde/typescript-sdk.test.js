@@ -9,7 +9,7 @@ let installation
 before(async () => {
   installation = await install()
 })
-after(() => installation.stop())
+after(() => installation?.stop())
 
 /** What the SDK keeps of one browser's session. */
 function sessionManager() {
@@ -164,6 +164,14 @@ for (const [grant, isPublic] of [
       assert.deepEqual(await kinde.getOrganization(other), { orgCode: ORGANIZATION })
       const refused = await signIn(await kinde.login(sessionManager(), { org_code: 'org_others' }))
       await assert.rejects(kinde.handleRedirectToApp(sessionManager(), refused), /Authorization server reported an error: access_denied/)
+    })
+
+    test('an audience that is asked for changes nothing of who the token is for', async () => {
+      const audience = ['https://reports.example.com', `${installation.issuer}/api`]
+      const asking = client(grant, application, { audience })
+      const other = sessionManager()
+      await asking.handleRedirectToApp(other, await signIn(await asking.login(other)))
+      assert.deepEqual(claims(other.items.get('access_token')).aud, [])
     })
 
     test('logging out leads back to the application', async () => {

@@ -127,7 +127,7 @@ on_both_engines! {
             (vec![grant, id, token, token], "invalid_request"),
             (vec![grant, grant, id, token], "invalid_request"),
             (vec![("grant_type", "password"), id, token], "unsupported_grant_type"),
-            (vec![("grant_type", "client_credentials"), id], "unsupported_grant_type"),
+            (vec![("grant_type", "client_credentials"), id], "unauthorized_client"),
         ] {
             admin.send(client.post(&url).form(&form)).await.denied(400, error);
         }

@@ -270,13 +270,17 @@ async fn a_setting_is_changed_in_part_or_whole() {
     let rules =
         r#"[{"audience": {"type": "all"}, "rollout": {"by": "user", "percentage": 12.5}, "serve": {"value": false}}]"#;
     cli.run(&format!("flags set f -e production --rules '{rules}'")).await.ok();
+    let left_out = cli.json("environments left-out production").await;
+    assert_eq!((&left_out["data"][0]["flag"], &left_out["data"][0]["payload_version"]), (&json!("f"), &json!(1)));
+    assert!(cli.run("environments left-out production").await.ok().contains("a rule has a rollout"));
     let said = cli.run("flags set f -e production --value false").await.ok();
+    // Whoever the rule reaches gets what everybody else gets, which names can say.
+    assert!(!cli.run("environments left-out production").await.ok().contains("a rule has a rollout"));
     assert!(said.contains("everybody, 12.5 % by user → false; everybody else → false"), "{said}");
     let said = cli.run("flags set f -e production --off").await.ok();
     assert!(said.contains("switched off: everybody gets the off value"), "{said}");
     let setting = cli.json("flags show f -e production").await;
     assert_eq!((&setting["enabled"], &setting["value"]), (&json!(false), &json!(false)));
-    assert_eq!(setting["rules"].as_array().map(Vec::len), Some(1));
     cli.run("flags set f -e production --on --no-value").await.ok();
     cli.run("flags target f -e production --none").await.refused("SETTING_HAS_RULES");
     cli.run("flags target f -e production --none --confirm replace-rules").await.ok();
@@ -438,6 +442,36 @@ async fn signing_keys_are_listed_and_rotated() {
     assert!(said.contains("a stolen laptop") && said.contains("added signing_key"), "{said}");
     cli.run("keys rotate -e nowhere").await.refused("ENVIRONMENT_NOT_FOUND");
     assert_eq!(cli.run("keys rotate").await.code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identity_providers_have_their_commands() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    let line =
+        "identity-providers create Acme -e staging --issuer https://login.example.com/ --client-id ours --create-users true";
+    let created = cli.command(line).env("FLAGBEARER_UPSTREAM_CLIENT_SECRET", "planted-upstream-secret").output().await;
+    let said = Ran::of(created.expect("the binary runs")).ok();
+    assert!(said.starts_with("Created the identity provider Acme in staging (revision "), "{said}");
+    assert!(said.contains("/env/staging/sign-in/callback  (tell it to the provider)"), "{said}");
+    let id = said.split_whitespace().find(|word| word.starts_with("idp_")).expect("an id").to_owned();
+    let shown = cli.json(&format!("identity-providers show {id}")).await;
+    assert_eq!(
+        (&shown["has_client_secret"], &shown["create_users"], &shown["exchange"]),
+        (&json!(true), &json!(true), &json!(false))
+    );
+    let edit =
+        format!("identity-providers edit {id} --exchange true --audience api --scopes openid,groups --unset client-secret");
+    cli.run(&format!("{edit} --claims '{{\"user\": \"sub\", \"organization\": \"/app/org\"}}'")).await.ok();
+    let shown = cli.json(&format!("identity-providers show {id}")).await;
+    assert_eq!((&shown["scopes"], &shown["audience"]), (&json!(["openid", "groups"]), &json!("api")));
+    assert_eq!((&shown["claims"]["organization"], &shown["has_client_secret"]), (&json!("/app/org"), &json!(false)));
+    cli.run(&format!("identity-providers edit {id}")).await.refused("ARGUMENT_MISSING");
+    cli.run(&format!("identity-providers edit {id} --claims '{{\"user\": \"email\"}}'")).await.refused("VALUE_INVALID");
+    assert!(cli.run("identity-providers list -e staging").await.ok().contains("https://login.example.com/"));
+    assert_eq!(cli.run("identity-providers list -e production").await.ok(), "There are none.\n");
+    assert!(cli.run("changes list --limit 1").await.ok().contains("changed identity_provider"));
+    cli.run(&format!("identity-providers delete {id}")).await.ok();
+    cli.run(&format!("identity-providers show {id}")).await.refused("IDENTITY_PROVIDER_NOT_FOUND");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,7 +47,7 @@ impl Backend {
         reader.receive(fetch.id, Response::Body(get(&fetch.url).await.as_bytes()), now);
         let follower = reader.follower().expect("it follows");
         let FollowerStep::Get { id, url, .. } = follower.poll(now) else { panic!("the endpoint is looked for") };
-        follower.receive(id, Came::Body { body: get(&url).await.as_bytes(), etag: None }, now).expect("discovery");
+        follower.receive(id, Came::Body { body: get(&url).await.as_bytes(), etag: None }, now);
         let FollowerStep::Stream { id: step, url } = follower.poll(now) else { panic!("a stream is opened") };
         assert_eq!(url, format!("{}{DOCUMENT}", server.url));
         let stream = WatermarkStream::open(at, "production").await;
@@ -59,7 +59,8 @@ impl Backend {
         let follower = self.reader.follower().expect("it follows");
         while follower.latest().get().is_none_or(|held| Some(held.revision) < revision.as_i64()) {
             let text = self.stream.watermark().await;
-            follower.receive(self.step, Came::Bytes(format!("data: {text}\n\n").as_bytes()), now).expect("it is believed");
+            follower.receive(self.step, Came::Bytes(format!("data: {text}\n\n").as_bytes()), now);
+            assert_eq!(follower.refusal(), None);
         }
     }
 

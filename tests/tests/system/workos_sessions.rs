@@ -250,6 +250,78 @@ on_both_engines! {
         application.authenticate(&application.refresh(&tokens)).await.ok();
     }
 
+    async fn a_password_signs_in_and_the_application_lets_its_user_choose_an_organization(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let application = Application::create(&server, "production").await;
+        let admin = &application.admin;
+        let password = "correct horse battery staple";
+        for (user, organizations) in [("user_none", vec![]), ("user_one", vec!["org_x"]), ("user_two", vec!["org_x", "org_y"])] {
+            let email = format!("{user}@example.org");
+            admin.post("/v1/users", json!({ "id": user, "email": email, "password": password })).await.ok();
+            for organization in organizations {
+                admin.post("/v1/organizations", json!({ "id": organization })).await;
+                admin.put(&format!("/v1/organizations/{organization}/members/{user}"), json!({})).await.ok();
+            }
+        }
+        let asked = |user: &str, password: &str| json!({
+            "grant_type": "password", "client_id": application.client_id, "client_secret": application.key,
+            "email": format!("{user}@example.org"), "password": password,
+            "ip_address": "192.0.2.7", "user_agent": "a browser",
+        });
+        let none = application.authenticate(&asked("user_none", password)).await.ok();
+        assert_eq!((&none["user"]["id"], none.get("organization_id")), (&json!("user_none"), None));
+        assert_eq!(none["authentication_method"], "Password");
+        let one = application.authenticate(&asked("user_one", password)).await.ok();
+        assert_eq!(claims(&one)["org_id"], "org_x");
+        let key = Api::new(&server.url, &application.key);
+        let session = key.get("/user_management/users/user_one/sessions").await.ok()["data"][0].clone();
+        assert_eq!((&session["ip_address"], &session["user_agent"]), (&json!("192.0.2.7"), &json!("a browser")));
+        assert_eq!(session["auth_method"], "password");
+        application.authenticate(&asked("user_one", "wrong")).await.denied(400, "invalid_grant");
+        application.authenticate(&asked("user_nobody", password)).await.denied(400, "invalid_grant");
+
+        let said = application.authenticate(&asked("user_two", password)).await.denied(403, "organization_selection_required");
+        assert_eq!((&said["code"], &said["user"]["id"]), (&said["error"], &json!("user_two")));
+        assert_eq!(said["organizations"], json!([{ "id": "org_x", "name": "org_x" }, { "id": "org_y", "name": "org_y" }]));
+        assert!(key.get("/user_management/users/user_two/sessions").await.ok()["data"] == json!([]), "nothing is issued yet");
+        let chosen = |organization: &str| json!({
+            "grant_type": "urn:workos:oauth:grant-type:organization-selection", "client_id": application.client_id,
+            "client_secret": application.key, "pending_authentication_token": said["pending_authentication_token"],
+            "organization_id": organization,
+        });
+        application.authenticate(&chosen("org_z")).await.denied(403, "access_denied");
+        let two = application.authenticate(&chosen("org_y")).await.ok();
+        assert_eq!((&claims(&two)["org_id"], &two["user"]["id"]), (&json!("org_y"), &json!("user_two")));
+        let other = Application::create(&server, "production").await;
+        let mut foreign = chosen("org_y");
+        (foreign["client_id"], foreign["client_secret"]) = (json!(other.client_id), json!(other.key));
+        other.authenticate(&foreign).await.denied(400, "invalid_grant");
+        let mut garbage = chosen("org_y");
+        garbage["pending_authentication_token"] = json!("garbage");
+        application.authenticate(&garbage).await.denied(400, "invalid_grant");
+        server.clock.advance(600);
+        application.authenticate(&chosen("org_y")).await.denied(400, "invalid_grant");
+    }
+
+    async fn passwords_are_not_tried_through_a_public_application_nor_without_end(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let application = Application::create(&server, "production").await;
+        let document = json!({ "name": "spa", "environment": "production", "profile": "workos", "public": true });
+        let client_id = application.admin.post("/v1/applications", document).await.ok()["client_id"].clone();
+        let mut asked = json!({
+            "grant_type": "password", "client_id": client_id, "client_secret": application.key,
+            "email": "ada@example.org", "password": "a wrong password",
+        });
+        application.authenticate(&asked).await.denied(400, "unsupported_grant_type");
+        asked["client_id"] = json!(application.client_id);
+        for _ in 0..10 {
+            application.authenticate(&asked).await.denied(400, "invalid_grant");
+        }
+        let locked = application.authenticate(&asked).await;
+        assert_ne!(locked.header("retry-after"), "");
+        locked.denied(429, "temporarily_unavailable");
+    }
+
     async fn the_keys_of_an_application_are_its_environments(engine: Engine) {
         let server = TestServer::start(engine).await;
         let production = Application::create(&server, "production").await;

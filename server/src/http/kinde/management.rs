@@ -11,18 +11,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post, put};
 use axum::{Extension, Json, Router};
 use flagbearer::document::Node;
-use flagbearer::error::ErrorCode;
-use flagbearer::flag::{FlagKey, FlagType, FlagValue};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::App;
 use super::super::address::ClientAddress;
 use super::super::call::{bearer, read};
 use super::super::error::Fault;
 use super::super::place::Place;
-use crate::control::{Call, Whose};
-use crate::error::Result;
+use super::words::{flag_document, from_text, listed};
+use crate::control::{Actor, Call, Whose};
+use crate::error::{Error, Result};
+use crate::issuer::ShownByMachine;
 
 /// The calls, below the API's base.
 pub fn routes(base: &str) -> Router<App> {
@@ -50,19 +50,42 @@ pub fn routes(base: &str) -> Router<App> {
 struct Asked {
     /// The issuer's.
     environment: String,
+    /// By whom: a key, whose role decides, or this application, whose permissions do.
+    machine: Option<ShownByMachine>,
     call: Call,
 }
 
 impl Asked {
     /// The call, where its caller may do this in the issuer's environment.
-    fn here(self, _permission: &str) -> Result<(String, Call)> {
+    fn here(mut self, permission: &str) -> Result<(String, Call)> {
+        if let Some(machine) = &self.machine {
+            permit(machine, permission)?;
+            self.call.actor = Actor::application(&machine.application, Some(&self.environment));
+        }
         Ok((self.environment, self.call))
     }
 
     /// The call, where its caller may do this for all environments.
-    fn everywhere(self, _permission: &str) -> Result<Call> {
+    fn everywhere(mut self, permission: &str) -> Result<Call> {
+        if let Some(machine) = &self.machine {
+            permit(machine, permission)?;
+            self.call.actor = Actor::application(&machine.application, None);
+        }
         Ok(self.call)
     }
+}
+
+/// An application may do what it is permitted now, as far as its token was asked for it.
+fn permit(machine: &ShownByMachine, permission: &str) -> Result<()> {
+    let named = |list: &[String]| list.iter().any(|entry| entry == permission);
+    if !named(&machine.application.permissions) {
+        let detail = format!("the application does not have the permission `{permission}`; an administrator can give it");
+        return Err(Error::forbidden(detail));
+    }
+    if !machine.issued.scope.is_empty() && !named(&machine.issued.scope) {
+        return Err(Error::forbidden(format!("the token's scope does not name `{permission}`; ask for another token")));
+    }
+    Ok(())
 }
 
 /// What a path names.
@@ -74,6 +97,9 @@ struct Named {
     #[serde(default)]
     subject: String,
 }
+
+/// What every JWT begins with, and no key of ours does: `{"` in base64url.
+const TOKEN: &str = "eyJ";
 
 type Answered = Result<Response, Fault>;
 
@@ -88,28 +114,24 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 async fn ask(app: &App, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     let Place(environment) = Place::from_request_parts(&mut parts, app).await?;
-    let ClientAddress(address) = ClientAddress::of(&parts.headers, &parts.extensions, app);
-    let actor = app.control.authenticate(&bearer(&parts.headers)?, address).await?;
-    let (call, parts, _) = read(actor.into(), Request::from_parts(parts, body)).await?;
+    let shown = bearer(&parts.headers)?;
+    let (actor, machine) = if shown.expose().starts_with(TOKEN) {
+        let audience = app.issuer.management_audience(&environment);
+        let machine = app.issuer.shown_by_machine(&environment, &shown, &audience).await?;
+        (Actor::application(&machine.application, Some(&environment)), Some(machine))
+    } else {
+        let ClientAddress(address) = ClientAddress::of(&parts.headers, &parts.extensions, app);
+        (app.control.authenticate(&shown, address).await?.into(), None)
+    };
+    let (call, parts, _) = read(actor, Request::from_parts(parts, body)).await?;
     let mut request = Request::from_parts(parts, Body::empty());
-    request.extensions_mut().insert(Asked { environment, call });
+    request.extensions_mut().insert(Asked { environment, machine, call });
     Ok(request)
 }
 
 /// Says that a write is done, as Kinde's clients read it.
 fn done(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(json!({ "code": code, "message": message }))).into_response()
-}
-
-/// Flags with their values, as Kinde lists them.
-fn listed(values: Vec<(FlagKey, FlagValue)>) -> Response {
-    let entry = |(key, value): (FlagKey, FlagValue)| {
-        let kind = kinde_name(value.flag_type());
-        (key.to_string(), json!({ "type": kind, "value": to_text(&value) }))
-    };
-    let flags: Map<String, Value> = values.into_iter().map(entry).collect();
-    let body = json!({ "code": "OK", "message": "Success", "feature_flags": flags, "next_token": null });
-    Json(body).into_response()
 }
 
 async fn create_flag(State(app): State<App>, Extension(asked): Extension<Asked>) -> Answered {
@@ -141,7 +163,7 @@ async fn delete_flag(State(app): State<App>, Path(named): Path<Named>, Extension
 async fn environment_values(State(app): State<App>, Extension(asked): Extension<Asked>) -> Answered {
     let (environment, call) = asked.here("read:environment_feature_flags")?;
     call.only(&[])?;
-    Ok(listed(app.control.values(&call, &environment).await?))
+    Ok(Json(listed(app.control.values(&call, &environment).await?)).into_response())
 }
 
 async fn delete_environment_values(State(app): State<App>, Extension(asked): Extension<Asked>) -> Answered {
@@ -181,7 +203,7 @@ async fn organization_values(
 ) -> Answered {
     let (environment, call) = asked.here("read:organization_feature_flags")?;
     call.only(&[])?;
-    Ok(listed(app.control.organization_overrides(&call, &named.subject, &environment).await?))
+    Ok(Json(listed(app.control.organization_overrides(&call, &named.subject, &environment).await?)).into_response())
 }
 
 async fn delete_organization_values(
@@ -236,44 +258,6 @@ async fn delete_user_value(
     Ok(done(StatusCode::OK, "OK", "Feature flag override successfully deleted"))
 }
 
-/// Our document of a flag, from Kinde's.
-fn flag_document(document: &Value) -> Result<Value> {
-    let mut members = Node::root(document).members()?;
-    let key = members.required("key")?.string()?;
-    let name = members.optional("name").map(|node| node.text(256)).transpose()?;
-    let description = members.optional("description");
-    let kind = members.required("type")?;
-    let flag_type = flag_type(kind.string()?).ok_or_else(|| {
-        let types = "`bool`, `str`, `int` or `json`";
-        kind.error(ErrorCode::ValueInvalid, format!("choose the type {types}, and not another than the flag has"))
-    })?;
-    let level = members.optional("allow_override_level");
-    let default_value = members.optional("default_value");
-    members.finish()?;
-    let mut ours = json!({ "key": key, "type": flag_type.as_str() });
-    if let Some(name) = name {
-        ours["name"] = name.into();
-    }
-    if let Some(node) = description {
-        ours["description"] = node.string()?.into();
-    }
-    if let Some(node) = default_value {
-        ours["default_value"] = from_text(node.value.clone(), flag_type)?;
-    }
-    if let Some(node) = level {
-        ours["overrides"] = match node.string()? {
-            "env" => json!(["environment"]),
-            "org" => json!(["environment", "organization"]),
-            "usr" => json!(["environment", "organization", "user"]),
-            _ => {
-                let detail = "the lowest level that may override is `env`, `org` or `usr`";
-                return Err(node.error(ErrorCode::ValueInvalid, detail).into());
-            }
-        };
-    }
-    Ok(ours)
-}
-
 fn value_in_query(call: &mut Call) -> Result<Value> {
     let value = call.required("value")?.to_owned();
     call.only(&["value"])?;
@@ -285,41 +269,4 @@ fn value_in_query(call: &mut Call) -> Result<Value> {
 async fn value_document(app: &App, flag: &str, value: Value) -> Result<Value> {
     let flag_type = app.control.flag_type(flag).await?;
     Ok(json!({ "value": from_text(value, flag_type)? }))
-}
-
-/// Kinde's names of the types; it has none for JSON in this API, though its flags have the type.
-fn kinde_name(flag_type: FlagType) -> &'static str {
-    match flag_type {
-        FlagType::Boolean => "bool",
-        FlagType::String => "str",
-        FlagType::Integer => "int",
-        FlagType::Json => "json",
-    }
-}
-
-fn flag_type(name: &str) -> Option<FlagType> {
-    FlagType::ALL.into_iter().find(|flag_type| kinde_name(*flag_type) == name)
-}
-
-/// Kinde writes every value as text; what is no text is taken as it is. Whether it suits the flag, the flag itself checks.
-fn from_text(value: Value, flag_type: FlagType) -> Result<Value> {
-    let Value::String(text) = value else { return Ok(value) };
-    match (flag_type, flagbearer::document::parse(text.as_bytes())) {
-        (FlagType::String, _) => Ok(Value::String(text)),
-        (_, Ok(value)) => Ok(value),
-        (FlagType::Json, Err(error)) => Err(error.into()),
-        // Refused as a text where a boolean or an integer is expected.
-        (_, Err(_)) => Ok(Value::String(text)),
-    }
-}
-
-fn to_text(value: &FlagValue) -> String {
-    match value {
-        FlagValue::String(text) => text.to_string(),
-        other => {
-            let mut text = String::new();
-            other.write_json(&mut text);
-            text
-        }
-    }
 }

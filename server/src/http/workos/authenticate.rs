@@ -1,23 +1,26 @@
 //! `POST /user_management/authenticate`: every grant, as JSON.
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use flagbearer::document::parse;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{App, shape};
 use crate::control::{Answer, Once};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::address::ClientAddress;
 use crate::http::call::{bearer, too_large};
 use crate::http::error::{Denied, uncached};
 use crate::http::oauth::{REMEMBERED, once, public_keys};
-use crate::issuer::{Grant, Refused, Remember, Tokens};
+use crate::http::sign_in::MAX_USER_AGENT;
+use crate::issuer::{CodeGrant, Entrant, Grant, Refused, Remember, SignInRefused, Tokens};
 use crate::secret::Secret;
-use crate::store::{Application, Client, Role, Surface};
+use crate::store::{Application, Client, Method, Origin, Role, Surface};
 
 /// Grants of WorkOS that need what is not here: mail, and second factors.
 const WITHOUT: [&str; 5] = [
@@ -52,7 +55,23 @@ async fn answer(app: &App, from: ClientAddress, request: Request) -> Result<Valu
     let application = client(app, from, asked.required("client_id")?, secret.as_ref()).await?;
     let secret_hash = secret.as_ref().map(Secret::hash);
     let once = once(app, &parts.headers, &application.client_id, secret_hash.as_deref(), parts.uri.path(), &bytes)?;
+    let origin = asked.origin()?;
     match grant_type {
+        "authorization_code" => {
+            let grant = CodeGrant {
+                surface: Surface::WorkOs,
+                code: asked.required("code")?,
+                redirect_uri: None,
+                code_verifier: asked.text("code_verifier")?,
+                origin,
+            };
+            let scope = once.as_ref().map(|once| once.scope.clone()).unwrap_or_default();
+            let redeem = async |remember: Option<&Remember<'_>>| {
+                let remember = remember.map(|remember| (scope.as_str(), remember));
+                app.issuer.redeem(&application, &grant, remember).await
+            };
+            grant_once(app, once, redeem).await
+        }
         "refresh_token" => {
             let grant = Grant {
                 environment: &application.environment,
@@ -64,11 +83,70 @@ async fn answer(app: &App, from: ClientAddress, request: Request) -> Result<Valu
             };
             grant_once(app, once, async |remember| app.issuer.refresh(&grant, remember).await).await
         }
+        "password" => {
+            // Whoever may ask this can try passwords; an application in somebody's hands must not.
+            let password = asked.secret("password")?.ok_or_else(|| Denied::request("`password` is required"))?;
+            let email = asked.required("email")?;
+            let from = origin.ip_address.and_then(|address| address.parse().ok()).unwrap_or(from.0);
+            confidential(&application)?;
+            let user = app.issuer.sign_in_by_password(email, &password, from).await.map_err(not_signed_in)?;
+            let mut organizations = app.store.read().await?.organizations_of(&user.id).await?;
+            let only = if organizations.len() == 1 { organizations.pop() } else { None };
+            let organization = only.as_ref().map(|(id, _)| id.as_str());
+            let auth_time = app.store.now();
+            let entrant = Entrant { user: &user.id, organization, method: Method::Password, auth_time, origin };
+            if organizations.is_empty() {
+                return grant_once(app, once, async |remember| app.issuer.let_in(&application, &entrant, remember).await)
+                    .await;
+            }
+            let pending = app.issuer.await_choice(&application, &entrant)?;
+            Err(choice(shape::user(&user.id, &user.clone().into()), &organizations, pending))
+        }
+        "urn:workos:oauth:grant-type:organization-selection" => {
+            confidential(&application)?;
+            let pending = asked.required("pending_authentication_token")?;
+            let organization = asked.required("organization_id")?;
+            let choose = async |remember: Option<&Remember<'_>>| {
+                app.issuer.choose(&application, pending, organization, origin, remember).await
+            };
+            grant_once(app, once, choose).await
+        }
         without if WITHOUT.contains(&without) => Err(Denied::grant_type(format!(
             "`{without}` is not here: Flagbearer sends no mail and asks for no second factor; sign in by the sign-in page"
         ))),
         other => Err(Denied::grant_type(format!("`{other}` is not a grant of this endpoint"))),
     }
+}
+
+/// Refuses a public application what only one that keeps a secret may do.
+fn confidential(application: &Application) -> Result<(), Denied> {
+    if !application.public {
+        return Ok(());
+    }
+    Err(Denied::grant_type(
+        "a public application signs its users in by the sign-in page; this grant needs one with a secret",
+    ))
+}
+
+fn not_signed_in(refused: SignInRefused) -> Denied {
+    match refused {
+        SignInRefused::Wrong => Denied::grant(refused.to_string()),
+        SignInRefused::Locked { retry_after } => {
+            Error::new(Kind::TooMany { retry_after }, "ATTEMPTS_EXCEEDED", refused.to_string()).into()
+        }
+        SignInRefused::Failed(error) => error.into(),
+    }
+}
+
+/// The refusal that lets an application ask its user which organization it shall be.
+fn choice(user: Value, organizations: &[(String, String)], pending: String) -> Denied {
+    let organizations: Value = organizations.iter().map(|(id, name)| json!({ "id": id, "name": name })).collect();
+    let more = [("user", user), ("organizations", organizations), ("pending_authentication_token", pending.into())];
+    Denied::step(
+        "organization_selection_required",
+        "the user has several organizations; name one, with the pending authentication token",
+        more.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    )
 }
 
 /// Runs a grant, or answers what the same request was answered before.
@@ -160,6 +238,14 @@ impl Asked {
 
     fn required(&self, name: &str) -> Result<&str, Denied> {
         self.text(name)?.ok_or_else(|| Denied::request(format!("`{name}` is required")))
+    }
+
+    /// Where the user is, as far as the application tells.
+    fn origin<'a>(&'a self) -> Result<Origin<'a>, Denied> {
+        let ip_address = self.text("ip_address")?.filter(|text| text.parse::<IpAddr>().is_ok());
+        let cut = |text: &'a str| text.char_indices().nth(MAX_USER_AGENT).map_or(text, |(end, _)| &text[..end]);
+        let user_agent = self.text("user_agent")?.map(cut);
+        Ok(Origin { ip_address, user_agent })
     }
 
     fn secret(&self, name: &str) -> Result<Option<Secret>, Denied> {

@@ -1,0 +1,33 @@
+// A real Flagbearer server with an account on it, and applications that sign in by its page.
+
+import { startFlagbearer } from '../../../examples/hono/flagbearer.js'
+
+export const REDIRECT_URI = 'http://localhost:3000/callback'
+export const LOGOUT_URI = 'http://localhost:3000/goodbye'
+export const ALICE = { email: 'alice@example.com', password: 'correct horse battery staple' }
+
+export async function install() {
+  const { url, call, stop } = await startFlagbearer()
+  try {
+    await call('POST', '/flags', { key: 'new_ai_model', type: 'boolean', default_value: false })
+    await call('POST', '/organizations', { id: 'org_xyz789', name: 'Pilot customer' })
+    await call('POST', '/users', { id: 'alice', name: 'Alice Adams', ...ALICE })
+    await call('PUT', '/organizations/org_xyz789/members/alice', {})
+  } catch (error) {
+    // Else it would keep the test program from ending.
+    await stop()
+    throw error
+  }
+  return {
+    issuer: url,
+    call,
+    stop,
+    /** Creates an application; answers its id and, once, its secret. */
+    async application(more) {
+      const uris = { redirect_uris: [REDIRECT_URI], logout_uris: [LOGOUT_URI] }
+      const document = { name: 'Scribe', environment: 'production', ...uris, ...more }
+      const { client_id, client_secret } = await call('POST', '/applications', document)
+      return { id: client_id, secret: client_secret }
+    },
+  }
+}
