@@ -24,7 +24,12 @@ export interface ReaderOptions {
   jwksUri?: string
   /** Whether to look for the keys' address in `<issuer>/.well-known/openid-configuration` instead. */
   discovery?: boolean
-  /** Used instead of the global `fetch`. */
+  /**
+   * Whether to follow the issuer's watermark: killed flags then answer their off value within a second, whatever older tokens
+   * say. Reading never waits for it. Default: `false`.
+   */
+  followWatermark?: boolean
+  /** Used instead of the global `fetch`. A stream that it has open may keep the process from ending until `close()`. */
   fetch?: typeof globalThis.fetch
 }
 
@@ -43,6 +48,9 @@ export type TokenErrorCode =
   | 'FLAGS_MALFORMED'
 
 export type ErrorCode = TokenErrorCode | 'KEYS_UNAVAILABLE' | 'CONFIGURATION_INVALID'
+
+/** What is known of the present: all of it; that this token is too old and to be refreshed; nothing newer than half a minute ago. */
+export type ReaderState = 'fresh' | 'stale' | 'disconnected'
 
 /** Why a read answered the default. */
 export type ReadErrorCode = 'FLAG_NOT_FOUND' | 'TYPE_MISMATCH' | 'PARSE_ERROR'
@@ -64,8 +72,11 @@ export interface FlagDetails<T> {
   value: T
   defaultValue: T
   is_default: boolean
-  /** `CACHED`: the token's value. `ERROR`: the default; `errorCode` says why. */
-  reason: 'CACHED' | 'ERROR'
+  /**
+   * `CACHED`: the token's value. `DISABLED`: the off value, since the flag was killed after the token was made. `STALE`: the
+   * token's value, but the token is to be refreshed. `ERROR`: the default; `errorCode` says why.
+   */
+  reason: 'CACHED' | 'DISABLED' | 'STALE' | 'ERROR'
   errorCode?: ReadErrorCode
 }
 
@@ -82,7 +93,7 @@ export class FlagSet {
   getFlag<T>(key: string, defaultValue: T, type?: FlagTypeName): FlagDetails<T>
   /** Every flag that can be read. The object has no prototype. */
   getAllFlags(): Record<string, unknown>
-  /** The keys of the flags that differ from those of an older set: added, taken away or changed. Sorted. */
+  /** The keys of the flags that differ from those of an older set: added, taken away or changed, as the tokens carry them. Sorted. */
   changedFrom(older: FlagSet): string[]
   /** All the token's claims, frozen. */
   readonly claims: Readonly<Record<string, unknown>>
@@ -90,6 +101,8 @@ export class FlagSet {
   readonly organization: string | null
   /** The revision that was evaluated. */
   readonly flagsRevision: number | null
+  /** What is known since this token was made; `undefined` where the watermark is not followed. */
+  readonly state: ReaderState | undefined
 }
 
 /** Verifies one issuer's tokens. Make one and keep it: it holds the issuer's keys. */
@@ -98,4 +111,8 @@ export class Flagbearer {
   constructor(options: FlagbearerOptions)
   /** Rejects with a {@link FlagbearerError}. Whatever is not a string, is empty or missing is `TOKEN_MALFORMED`. */
   verify(token: string | null | undefined): Promise<FlagSet>
+  /** Whether the watermark is heard; `undefined` where it is not followed. */
+  readonly state: 'fresh' | 'disconnected' | undefined
+  /** Ends following. What was heard last goes on to hold. */
+  close(): void
 }

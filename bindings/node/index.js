@@ -4,6 +4,8 @@
 
 const { setTimeout } = require('node:timers/promises')
 const native = require('./native.js')
+const { unpack, freeze } = require('./tables.js')
+const { Watermark, Follower, whole } = require('./watermark.js')
 
 class FlagbearerError extends Error {
   constructor(code, message, options) {
@@ -23,23 +25,6 @@ function refusal(cause, code) {
 // Letters are those of the claim. A Map, because `types.toString` of an object is not undefined.
 const TYPES = new Map(['boolean', 'string', 'integer', 'json'].flatMap((type) => [[type, type], [type[0], type]]))
 
-/** A value that one reader changes must not change for the next. */
-function freeze(value) {
-  if (typeof value === 'object' && value !== null) {
-    for (const member of Object.values(value)) freeze(member)
-    Object.freeze(value)
-  }
-  return value
-}
-
-/** A table of the core's: an array in which key and value alternate. */
-function unpack(text) {
-  const list = freeze(JSON.parse(text))
-  const table = new Map()
-  for (let i = 0; i < list.length; i += 2) table.set(list[i], list[i + 1])
-  return table
-}
-
 class FlagSet {
   // The core's texts (`FlagSet::tables`), each unpacked when it is first asked for.
   #texts
@@ -50,10 +35,24 @@ class FlagSet {
   #unreadable
   #about
   #claims
+  #watermark
 
-  /** Of what the native part handed over; not for users, who get theirs from `verify`. */
-  constructor(tables) {
+  /** Of what the native part handed over, read under a watermark; not for users, who get theirs from `verify`. */
+  constructor(tables, watermark) {
     this.#texts = tables.split('\u001e')
+    this.#watermark = watermark
+  }
+
+  /** What the watermark overrules of this token. */
+  get #overruled() {
+    return this.#watermark?.of(this.flagsRevision)
+  }
+
+  /** The flag's value as that type; nothing where there is none. */
+  #read(key, type, table) {
+    const killed = this.#overruled?.killed.get(key)
+    if (killed === undefined) return table.get(key)
+    return killed.type === type ? killed.value : undefined
   }
 
   get #booleans() {
@@ -73,32 +72,34 @@ class FlagSet {
   }
 
   getBooleanFlag(key, defaultValue) {
-    const value = this.#booleans.get(key)
+    const value = this.#read(key, 'boolean', this.#booleans)
     return value === undefined ? defaultValue : value
   }
 
   getStringFlag(key, defaultValue) {
-    const value = this.#strings.get(key)
+    const value = this.#read(key, 'string', this.#strings)
     return value === undefined ? defaultValue : value
   }
 
   getIntegerFlag(key, defaultValue) {
-    const value = this.#integers.get(key)
+    const value = this.#read(key, 'integer', this.#integers)
     return value === undefined ? defaultValue : value
   }
 
   getFlag(key, defaultValue, type) {
     const asked = TYPES.get(type)
-    const found = this.#typeOf(key)
+    const overruled = this.#overruled
+    const killed = overruled?.killed.get(key)
+    const found = killed?.type ?? this.#typeOf(key)
     const details = { code: key, type: asked ?? found, value: defaultValue, defaultValue, is_default: true, reason: 'ERROR' }
     if (found === undefined) {
       details.errorCode = (this.#unreadable ??= unpack(this.#texts[4])).get(key) ?? 'FLAG_NOT_FOUND'
     } else if (type !== undefined && found !== asked) {
       details.errorCode = 'TYPE_MISMATCH'
     } else {
-      details.value = this.#table(found).get(key)
+      details.value = killed === undefined ? this.#table(found).get(key) : killed.value
       details.is_default = false
-      details.reason = 'CACHED'
+      details.reason = killed !== undefined ? 'DISABLED' : overruled?.stale ? 'STALE' : 'CACHED'
     }
     return details
   }
@@ -108,6 +109,7 @@ class FlagSet {
     for (const map of [this.#booleans, this.#strings, this.#integers, this.#jsons]) {
       for (const [key, value] of map) flags[key] = value
     }
+    for (const [key, { value }] of this.#overruled?.killed ?? []) flags[key] = value
     return flags
   }
 
@@ -126,6 +128,10 @@ class FlagSet {
 
   get flagsRevision() {
     return (this.#about ??= JSON.parse(this.#texts[5]))[1]
+  }
+
+  get state() {
+    return this.#watermark?.stateOf(this.flagsRevision) ?? undefined
   }
 
   #table(type) {
@@ -150,14 +156,7 @@ async function get(fetch, { url, timeoutMilliseconds, maxBytes }) {
       await response.body?.cancel()
       return undefined
     }
-    const chunks = []
-    let bytes = 0
-    for await (const chunk of response.body ?? []) {
-      bytes += chunk.byteLength
-      if (bytes > maxBytes) return undefined
-      chunks.push(chunk)
-    }
-    return Buffer.concat(chunks)
+    return await whole(response.body ?? [], maxBytes)
   } catch {
     return undefined
   }
@@ -168,6 +167,7 @@ const OPTIONS = new Map([
   ...['issuer', 'audience', 'clientId', 'profile', 'jwksUri'].map((name) => [name, 'string']),
   ['leeway', 'number'],
   ['discovery', 'boolean'],
+  ['followWatermark', 'boolean'],
   ['fetch', 'function'],
 ])
 
@@ -188,16 +188,31 @@ class Flagbearer {
   #fetch
   #fetching
   #refreshAt = Infinity
+  #watermark
+  #follower
 
   constructor(options) {
-    const { fetch, ...settings } = checked(options ?? {})
+    const { fetch, followWatermark, ...settings } = checked(options ?? {})
     try {
-      this.#reader = new native.NativeReader(settings)
+      this.#reader = new native.NativeReader({ ...settings, followSeed: followWatermark ? Math.random() : undefined })
     } catch (cause) {
       throw refusal(cause, 'CONFIGURATION_INVALID')
     }
     // Looked up at each fetch, so that what is put in place of the global one later is used.
     this.#fetch = fetch ?? ((...args) => globalThis.fetch(...args))
+    if (followWatermark) {
+      this.#watermark = new Watermark(this.#reader)
+      this.#follower = new Follower(this.#reader, this.#watermark, fetch, () => this.#fetchKeys())
+    }
+  }
+
+  /** `undefined` where the watermark is not followed. */
+  get state() {
+    return this.#reader.state(Date.now()) ?? undefined
+  }
+
+  close() {
+    this.#follower?.close()
   }
 
   async verify(token) {
@@ -211,7 +226,7 @@ class Flagbearer {
       }
       if (tables !== null) {
         if (now >= this.#refreshAt) void this.#fetchKeys()
-        return new FlagSet(tables)
+        return new FlagSet(tables, this.#watermark)
       }
       await this.#fetchKeys()
     }

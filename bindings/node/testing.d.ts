@@ -8,6 +8,12 @@ export function encodeClaim(dialect: 'typed' | 'keys', flags: { key: string; typ
 export function usableKeys(jwks: string): string[]
 /** Whether a signature is that of the only key of a JWK set. */
 export function signatureValid(jwks: string, input: Uint8Array, signature: Uint8Array): boolean
+/** A reader that was told watermarks (at seconds since 1970): the code that each was refused with, and flag sets read under it. */
+export function followWatermarks(document: {
+  issuer: string
+  jwks: object
+  watermarks: { at: number; watermark: string }[]
+}): { outcomes: (string | null)[]; flagSet(claims: object): FlagSet }
 /** Every code that a reader answers. */
 export function errorCodes(): string[]
 /** What each flag is for a context, and why; a refusal has the `pointer` to the member at fault. */

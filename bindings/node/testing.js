@@ -4,6 +4,7 @@
 
 const native = require('./native.js')
 const { FlagSet, FlagbearerError } = require('./index.js')
+const { Watermark } = require('./watermark.js')
 
 function call(work) {
   try {
@@ -31,4 +32,13 @@ exports.signatureValid = (jwks, input, signature) => call(() => native.signature
 exports.evaluateJson = (document) => through(native.evaluateJson, document)
 exports.bucketsJson = (document) => through(native.bucketsJson, document)
 exports.effectJson = (document) => through(native.effectJson, document)
+/** A reader that was told watermarks: the code each was refused with, and flag sets read under what it believed. */
+exports.followWatermarks = (document) => {
+  const followed = call(() => new native.NativeFollowed(JSON.stringify(document)))
+  const watermark = new Watermark(followed)
+  return {
+    outcomes: followed.outcomes(),
+    flagSet: (claims) => new FlagSet(call(() => native.flagSetOfClaims(JSON.stringify(claims))), watermark),
+  }
+}
 exports.errorCodes = native.errorCodes

@@ -219,7 +219,7 @@ fn claims() {
         || drop(black_box(serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap())),
     );
     let set = verifier.prepare(&token, NOW).unwrap().release().unwrap();
-    let map: BTreeMap<String, bool> = set.get_all_flags().map(|(key, _)| (key.to_owned(), true)).collect();
+    let map: BTreeMap<String, bool> = set.get_all_flags().map(|(key, _)| (key.into_owned(), true)).collect();
     compare(
         "read a boolean / BTreeMap::get",
         20_000,

@@ -11,11 +11,17 @@ use crate::effect::{Change, OverrideValues, StandingOverride, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::evaluation::{Context, Overrides, Subject};
 use crate::flag::{Flag, FlagKey, FlagType, FlagValue};
+#[cfg(feature = "crypto")]
+use crate::reader::{Came, FollowerStep, KeySource, Poll, Reader, Response};
 use crate::rollout::{rollout_bucket, split_bucket};
 use crate::ruleset::Ruleset;
 use crate::segment::Segment;
 use crate::setting::{Override, Setting};
 use crate::subject::{SubjectId, SubjectKind};
+#[cfg(feature = "crypto")]
+use crate::timestamp::Timestamp;
+#[cfg(feature = "crypto")]
+use crate::token::{Verifier, VerifierOptions};
 
 /// Evaluates `{flags: [{flag, setting}], segments, overrides: {user, organization}, context: {user, organization}, now}`,
 /// where overrides stand under the keys of their flags and a subject is `{id, attributes}`. Answers, by flag key,
@@ -44,6 +50,54 @@ pub fn evaluate_json(document: &Value) -> Result<Value> {
         answers.insert(explanation.evaluation.flag.key.to_string(), to_json(&explanation)?);
     }
     Ok(Value::Object(answers))
+}
+
+/// A reader of `{issuer, jwks, watermarks: [{at, watermark}]}` that was told these watermarks, at these seconds, one after the
+/// other; and for each the code that it was refused with.
+#[cfg(feature = "crypto")]
+pub fn follow(document: &Value) -> Result<(Reader, Vec<Option<ErrorCode>>)> {
+    let mut members = Node::root(document).members()?;
+    let issuer = members.required("issuer")?.string()?;
+    let jwks = members.required("jwks")?.value.to_string();
+    let watermarks = members.required("watermarks")?.items()?;
+    members.finish()?;
+
+    let endpoint = format!("{issuer}/v1/watermark/production");
+    let discovery = json!({ "issuer": issuer, "watermark_endpoint": endpoint }).to_string();
+    let verifier = Verifier::new(&VerifierOptions { issuer, audience: Some("api"), ..Default::default() })?;
+    let reader = Reader::new(verifier, KeySource::WellKnown)?.following(0);
+    let (mut outcomes, mut stream) = (Vec::new(), None);
+    for item in watermarks {
+        let mut members = item.members()?;
+        let now = Timestamp::from_seconds(members.required("at")?.integer()?);
+        let event = format!("data: {}\n\n", members.required("watermark")?.string()?);
+        members.finish()?;
+        let Some(follower) = reader.follower() else { continue };
+        let keys = || {
+            if let Poll::Fetch(fetch) = reader.poll(now) {
+                reader.receive(fetch.id, Response::Body(jwks.as_bytes()), now);
+            }
+        };
+        keys();
+        while stream.is_none() {
+            match follower.poll(now) {
+                FollowerStep::Get { id, .. } => {
+                    follower.receive(id, Came::Body { body: discovery.as_bytes(), etag: None }, now);
+                }
+                FollowerStep::Stream { id, .. } => stream = Some(id),
+                step => {
+                    return Err(Error::new(ErrorCode::ConfigurationInvalid, format!("it does not follow, but: {step:?}")));
+                }
+            }
+        }
+        follower.receive(stream.unwrap_or_default(), Came::Bytes(event.as_bytes()), now);
+        if follower.poll(now) == FollowerStep::KeysNeeded {
+            keys();
+            follower.poll(now);
+        }
+        outcomes.push(follower.refusal().map(|error| error.code));
+    }
+    Ok((reader, outcomes))
 }
 
 /// Judges a change `{before, after, standing, dropped, override, attributes, now}`, where a side is `{flag, setting,

@@ -113,6 +113,8 @@ codes! {
         TokenExpired = "TOKEN_EXPIRED",
         TokenNotYetValid = "TOKEN_NOT_YET_VALID",
         FlagsMalformed = "FLAGS_MALFORMED",
+        /// A watermark that is older than the one held.
+        WatermarkOlder = "WATERMARK_OLDER",
         /// A key that cannot be used: too short, off the curve, or of an algorithm that it is not for.
         SigningKeyInvalid = "SIGNING_KEY_INVALID",
         /// The issuer's keys could not be fetched, and none are held.

@@ -3,6 +3,7 @@
 
 mod value;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -33,6 +34,13 @@ impl FlagKey {
     }
 
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// So that a map by key is asked with plain text.
+impl Borrow<str> for FlagKey {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -2,18 +2,22 @@
 //! caller's default and, where asked for details, why. Nothing is converted.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use crate::claim::{Carried, Claim, write_string};
 use crate::error::{ErrorCode, Result};
 use crate::flag::{CanonicalJson, FlagType, FlagValue};
-use crate::token::Payload;
+use crate::token::{LatestWatermark, Payload};
 
-/// A verified token's flags. Immutable: a refreshed token is another set.
+/// A verified token's flags. Immutable: a refreshed token is another set. Where its reader follows the watermark, what the
+/// newest one overrules is overruled at each read, however long the set has been held.
 #[derive(Debug, Clone)]
 pub struct FlagSet {
     flags: Flags,
     claims: String,
+    watermark: Option<Arc<LatestWatermark>>,
 }
 
 /// All of a flag set but the claims' text, which is still being read from while this is made.
@@ -26,7 +30,7 @@ pub(crate) struct Flags {
 
 impl Flags {
     pub fn with_claims(self, claims: String) -> FlagSet {
-        FlagSet { flags: self, claims }
+        FlagSet { flags: self, claims, watermark: None }
     }
 }
 
@@ -42,6 +46,10 @@ impl PartialEq for FlagSet {
 pub enum Reason {
     /// From the token.
     Cached,
+    /// From the token, which is too old: it is to be refreshed.
+    Stale,
+    /// The off value: the flag was killed after the token was made.
+    Disabled,
     /// The caller's default; the code says why.
     Error,
 }
@@ -50,6 +58,8 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cached => "CACHED",
+            Self::Stale => "STALE",
+            Self::Disabled => "DISABLED",
             Self::Error => "ERROR",
         }
     }
@@ -88,41 +98,63 @@ impl FlagSet {
         Ok(Payload::parse(claims)?.into_flags()?.with_claims(claims.to_owned()))
     }
 
+    /// The same set, read under a watermark.
+    pub fn under(self, watermark: Arc<LatestWatermark>) -> Self {
+        Self { watermark: Some(watermark), ..self }
+    }
+
+    /// The off value of a flag that was killed after the token was made.
+    fn killed(&self, key: &str) -> Option<FlagValue> {
+        self.watermark.as_ref()?.get()?.killed(key, self.flags.flags_revision).cloned()
+    }
+
+    /// Whether the token is too old, and to be refreshed. Without a watermark nobody knows of any that is.
+    pub fn is_stale(&self) -> bool {
+        let latest = self.watermark.as_ref().and_then(|watermark| watermark.get());
+        latest.is_some_and(|latest| latest.outdates(self.flags.flags_revision))
+    }
+
     /// The flag if it is there and boolean, otherwise the default.
     pub fn get_boolean_flag(&self, key: &str, default_value: bool) -> bool {
-        match self.flags.claim.get(key) {
-            Some(Carried::Boolean(value)) => value,
+        match (self.killed(key), self.flags.claim.get(key)) {
+            (Some(FlagValue::Boolean(value)), _) | (None, Some(Carried::Boolean(value))) => value,
             _ => default_value,
         }
     }
 
     /// The flag if it is there and a string, otherwise the default.
-    pub fn get_string_flag<'a>(&'a self, key: &str, default_value: &'a str) -> &'a str {
-        match self.flags.claim.get(key) {
-            // A claim lends the texts that it keeps.
-            Some(Carried::String(Cow::Borrowed(text))) => text,
-            _ => default_value,
+    pub fn get_string_flag<'a>(&'a self, key: &str, default_value: &'a str) -> Cow<'a, str> {
+        match (self.killed(key), self.flags.claim.get(key)) {
+            (Some(FlagValue::String(text)), _) => Cow::Owned(text.as_ref().to_owned()),
+            (None, Some(Carried::String(text))) => text,
+            _ => Cow::Borrowed(default_value),
         }
     }
 
     /// The flag if it is there and an integer, which is within ±(2^53 − 1), otherwise the default.
     pub fn get_integer_flag(&self, key: &str, default_value: i64) -> i64 {
-        match self.flags.claim.get(key) {
-            Some(Carried::Integer(integer)) => integer,
+        match (self.killed(key), self.flags.claim.get(key)) {
+            (Some(FlagValue::Integer(integer)), _) | (None, Some(Carried::Integer(integer))) => integer,
             _ => default_value,
         }
     }
 
     /// The flag if it is there with that type, otherwise the default, and why.
     pub fn get_flag(&self, key: &str, default_value: FlagValue, flag_type: FlagType) -> FlagDetails {
-        let (value, error_code) = match self.flags.claim.get(key) {
-            None => (None, Some(ErrorCode::FlagNotFound)),
-            Some(Carried::Unreadable(code)) => (None, Some(code)),
-            Some(carried) if carried.flag_type() != Some(flag_type) => (None, Some(ErrorCode::TypeMismatch)),
-            Some(carried) => match value(&carried) {
-                Some(value) => (Some(value), None),
-                None => (None, Some(ErrorCode::ParseError)),
+        let found = match self.killed(key) {
+            Some(value) => Ok((value, Reason::Disabled)),
+            None => match self.flags.claim.get(key) {
+                None => Err(ErrorCode::FlagNotFound),
+                Some(Carried::Unreadable(code)) => Err(code),
+                Some(carried) if carried.flag_type() != Some(flag_type) => Err(ErrorCode::TypeMismatch),
+                Some(carried) => value(&carried).map(|value| (value, Reason::Cached)).ok_or(ErrorCode::ParseError),
             },
+        };
+        let (value, reason, error_code) = match found {
+            Ok((value, _)) if value.flag_type() != flag_type => (None, Reason::Error, Some(ErrorCode::TypeMismatch)),
+            Ok((value, Reason::Cached)) if self.is_stale() => (Some(value), Reason::Stale, None),
+            Ok((value, reason)) => (Some(value), reason, None),
+            Err(code) => (None, Reason::Error, Some(code)),
         };
         FlagDetails {
             code: key.to_owned(),
@@ -130,18 +162,24 @@ impl FlagSet {
             is_default: value.is_none(),
             value: value.unwrap_or_else(|| default_value.clone()),
             default_value,
-            reason: if error_code.is_none() { Reason::Cached } else { Reason::Error },
+            reason,
             error_code,
         }
     }
 
     /// Every flag that can be read, sorted by key.
-    pub fn get_all_flags(&self) -> impl Iterator<Item = (&str, FlagValue)> {
-        self.flags.claim.iter().filter_map(|(key, carried)| Some((key, value(&carried)?)))
+    pub fn get_all_flags(&self) -> impl Iterator<Item = (Cow<'_, str>, FlagValue)> {
+        let carried = self.flags.claim.iter().filter_map(|(key, carried)| Some((key.into(), value(&carried)?)));
+        let mut flags: BTreeMap<Cow<'_, str>, FlagValue> = carried.collect();
+        if let Some(latest) = self.watermark.as_ref().and_then(|watermark| watermark.get()) {
+            let killed = latest.all_killed(self.flags.flags_revision);
+            flags.extend(killed.map(|(key, value)| (Cow::Owned(key.to_owned()), value.clone())));
+        }
+        flags.into_iter()
     }
 
-    /// The keys of the flags that differ from those of an older set: added, taken away, or with another value or type.
-    /// Sorted. JSON values are compared as values, not as text.
+    /// The keys of the flags that differ from those of an older set: added, taken away, or with another value or type, as the
+    /// tokens carry them. Sorted. JSON values are compared as values, not as text.
     pub fn changed_from<'a>(&'a self, older: &'a FlagSet) -> Vec<&'a str> {
         let same = |before: &Carried<'_>, after: &Carried<'_>| match (before, after) {
             (Carried::Json(_), Carried::Json(_)) => before == after || value(before) == value(after),
@@ -164,7 +202,8 @@ impl FlagSet {
     /// 6. `[organization, flags_revision]`, `null` where absent;
     /// 7. the claims.
     ///
-    /// A key stands in one table only.
+    /// A key stands in one table only. What a watermark overrules comes apart: see
+    /// [`Watermark::tables`](crate::token::Watermark::tables).
     pub fn tables(&self) -> String {
         let mut out = String::with_capacity(2 * self.claims.len() + 64);
         for table in [Some(FlagType::Boolean), Some(FlagType::String), Some(FlagType::Integer), Some(FlagType::Json), None] {

@@ -70,7 +70,7 @@ fn a_flag_goes_through_a_token_of_every_algorithm() {
         assert_eq!(read.get_string_flag("prompt_variant", "control"), "concise \"é\"");
         assert_eq!(read.organization(), Some("org_1"));
         assert_eq!(read.flags_revision(), Some(41));
-        assert!(read.get_all_flags().eq(flags.iter().map(|(key, value)| (key.as_str(), value.clone()))));
+        assert!(read.get_all_flags().eq(flags.iter().map(|(key, value)| (key.as_str().into(), value.clone()))));
 
         let late = verifier().verify(&token, &set, NOW.plus_seconds(305)).unwrap_err();
         assert_eq!(late.code, ErrorCode::TokenExpired);

@@ -2,6 +2,7 @@
 
 mod vectors;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use flagbearer::claim::Dialect;
@@ -53,12 +54,12 @@ fn every_claim_is_read_or_refused_with_its_code() {
             }
         };
         assert_eq!(expected["error"], Value::Null, "{name} was accepted");
-        let flags: Vec<(&str, Value)> = set
+        let flags: Vec<(String, Value)> = set
             .get_all_flags()
-            .map(|(key, value)| (key, json!({"type": value.flag_type().as_str(), "value": value.to_json()})))
+            .map(|(key, value)| (key.into_owned(), json!({"type": value.flag_type().as_str(), "value": value.to_json()})))
             .collect();
-        let listed: Vec<(&str, Value)> =
-            expected["flags"].as_object().unwrap().iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let listed: Vec<(String, Value)> =
+            expected["flags"].as_object().unwrap().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         assert_eq!(flags, listed, "{name}");
         for (key, code) in expected["unreadable"].as_object().into_iter().flatten() {
             let details = set.get_flag(key, FlagValue::Boolean(false), FlagType::Boolean);
@@ -89,12 +90,12 @@ proptest! {
         prop_assert_eq!(typed.len(), size(Dialect::Typed, &flags));
         prop_assert!(serde_json::from_str::<Value>(&typed).is_ok());
         let set = FlagSet::of_claim(&typed).unwrap();
-        prop_assert!(set.get_all_flags().eq(flags.iter().map(|(key, value)| (key.as_str(), value.clone()))));
+        prop_assert!(set.get_all_flags().eq(flags.iter().map(|(key, value)| (key.as_str().into(), value.clone()))));
 
         let keys = encode(Dialect::Keys, &flags);
         prop_assert_eq!(keys.len(), size(Dialect::Keys, &flags));
-        let on: BTreeMap<&str, FlagValue> =
-            flags.iter().filter(|(_, value)| *value == FlagValue::Boolean(true)).map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let on: BTreeMap<Cow<'_, str>, FlagValue> =
+            flags.iter().filter(|(_, value)| *value == FlagValue::Boolean(true)).map(|(key, value)| (key.as_str().into(), value.clone())).collect();
         prop_assert!(FlagSet::of_claim(&keys).unwrap().get_all_flags().eq(on));
     }
 

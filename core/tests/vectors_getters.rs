@@ -47,7 +47,7 @@ fn every_getter_answers_the_value_or_the_default_and_why() {
 fn get(set: &FlagSet, key: &str, default: &FlagValue) -> FlagValue {
     match default {
         FlagValue::Boolean(default) => FlagValue::Boolean(set.get_boolean_flag(key, *default)),
-        FlagValue::String(default) => FlagValue::String(set.get_string_flag(key, default).into()),
+        FlagValue::String(default) => FlagValue::String(set.get_string_flag(key, default).as_ref().into()),
         FlagValue::Integer(default) => FlagValue::Integer(set.get_integer_flag(key, *default)),
         FlagValue::Json(_) => set.get_flag(key, default.clone(), FlagType::Json).value,
     }

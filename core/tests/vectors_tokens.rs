@@ -42,7 +42,7 @@ fn assert_carries(name: &str, flags: &FlagSet, claims: &Value) {
     let organization = claims["org_id"].as_str().or(claims["org_code"].as_str());
     assert_eq!(flags.organization(), organization, "{name}");
     assert_eq!(flags.flags_revision(), claims["flags_rev"].as_i64(), "{name}");
-    let read: Vec<(String, Value)> = flags.get_all_flags().map(|(key, value)| (key.to_owned(), value.to_json())).collect();
+    let read: Vec<(String, Value)> = flags.get_all_flags().map(|(key, value)| (key.into_owned(), value.to_json())).collect();
     let mut carried: Vec<(String, Value)> = match &claims["feature_flags"] {
         Value::Object(entries) => entries.iter().map(|(key, entry)| (key.clone(), entry["v"].clone())).collect(),
         Value::Array(keys) => keys.iter().map(|key| (key.as_str().unwrap().to_owned(), Value::Bool(true))).collect(),

@@ -100,8 +100,10 @@ impl Server {
     /// Answers until `stop`; then finishes what it has begun, as far as the clients let it, and closes the database.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (stopping, stopped) = oneshot::channel::<()>();
-        let stop = async {
+        let issuer = self.app.issuer.clone();
+        let stop = async move {
             stop.await;
+            issuer.end_following();
             drop(stopping);
         };
         let impatience = async {

@@ -3,7 +3,7 @@
 use flagbearer::error::Error;
 use flagbearer::flag_set::FlagSet;
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{KeySet, Verifier, VerifierOptions};
+use flagbearer::token::{KeySet, Verifier, VerifierOptions, Watermark};
 use serde_json::Value;
 
 use crate::Api;
@@ -33,6 +33,11 @@ impl Issuer {
     /// The same with keys of another's.
     pub fn verify_with(&self, token: &str, keys: &KeySet, now: Timestamp) -> Result<FlagSet, Error> {
         self.verifier.verify(token, keys, now)
+    }
+
+    /// A watermark as a reader takes it.
+    pub fn watermark(&self, text: &str, now: Timestamp) -> Result<Watermark, Error> {
+        Watermark::prepare(text, self.verifier.issuer(), now)?.verify(&self.keys)
     }
 
     /// The claims of a token response's access token, which has to be valid.

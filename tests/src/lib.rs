@@ -11,6 +11,7 @@ mod process;
 mod server;
 mod signed_in;
 mod upstream;
+mod watermark;
 
 pub use api::{Answer, Api};
 pub use browser::{Browser, Form, Page};
@@ -22,6 +23,7 @@ pub use process::{Process, binary, free_port};
 pub use server::{ADMIN_KEY, BEGINNING, TestServer, config};
 pub use signed_in::SignedIn;
 pub use upstream::{Asked, METADATA, Reply, Upstream};
+pub use watermark::WatermarkStream;
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.
 ///

@@ -1,8 +1,11 @@
-//! Node's door to the core. It converts and never decides; `index.js` adds the HTTP GET and the classes that users see.
+//! Node's door to the core. It converts and never decides; `index.js` adds the HTTP GET and the classes that users see, and
+//! `watermark.js` what following needs of the network.
 
 use flagbearer::error::{Error, ErrorCode, ErrorKind};
 use flagbearer::flag_set::FlagSet;
-use flagbearer::reader::{FETCH_TIMEOUT_SECONDS, KeySource, MAX_BODY_BYTES, Poll, Reader, Response, Verdict};
+use flagbearer::reader::{
+    Came, FETCH_TIMEOUT_SECONDS, Follower, FollowerStep, KeySource, MAX_BODY_BYTES, Poll, Reader, Response, Verdict,
+};
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Verifier, VerifierOptions};
 use napi_derive::napi;
@@ -29,6 +32,8 @@ pub struct NativeOptions {
     pub leeway: Option<f64>,
     pub jwks_uri: Option<String>,
     pub discovery: Option<bool>,
+    /// A random number, where the watermark is to be followed.
+    pub follow_seed: Option<f64>,
 }
 
 /// What to do next: with `url`, get it; otherwise come back at `until`, in milliseconds since 1970.
@@ -41,6 +46,27 @@ pub struct NativeStep {
     /// Whether a fetch is under way already.
     pub pending: bool,
     pub until: Option<f64>,
+}
+
+/// What to do next for the watermark: with `url`, get it, as a stream where `stream` is set; with `until`, come back then; with
+/// neither, fetch keys first.
+#[napi(object)]
+pub struct NativeWatermarkStep {
+    pub id: Option<f64>,
+    pub url: Option<String>,
+    pub stream: bool,
+    pub etag: Option<String>,
+    pub until: Option<f64>,
+}
+
+/// What a follower has found, as flag sets read it.
+pub(crate) fn overruled(follower: Option<&Follower>, revision: Option<f64>) -> Option<String> {
+    let latest = follower?.latest().get()?;
+    Some(latest.tables(revision.map(|revision| revision as i64)))
+}
+
+pub(crate) fn state(follower: Option<&Follower>, revision: Option<f64>, now: f64) -> Option<&'static str> {
+    Some(follower?.state_of(revision.map(|revision| revision as i64), instant(now)).as_str())
 }
 
 #[napi]
@@ -65,7 +91,12 @@ impl NativeReader {
             (None, _) => KeySource::WellKnown,
         };
         let reader = verifier.and_then(|verifier| Reader::new(verifier, source)).map_err(refuse)?;
-        Ok(Self { reader })
+        Ok(Self {
+            reader: match options.follow_seed {
+                Some(seed) => reader.following(seed.to_bits()),
+                None => reader,
+            },
+        })
     }
 
     /// All that JavaScript keeps of the flag set, as one string, or nothing when keys must be fetched first.
@@ -100,6 +131,67 @@ impl NativeReader {
     pub fn receive(&self, id: f64, body: Option<&[u8]>, now: f64) {
         let response = body.map_or(Response::Failed, Response::Body);
         self.reader.receive(id as u64, response, instant(now));
+    }
+
+    #[napi]
+    pub fn poll_watermark(&self, now: f64) -> NativeWatermarkStep {
+        let step = NativeWatermarkStep { id: None, url: None, stream: false, etag: None, until: None };
+        let Some(follower) = self.reader.follower() else { return step };
+        match follower.poll(instant(now)) {
+            FollowerStep::Get { id, url, etag } => NativeWatermarkStep { id: Some(id as f64), url: Some(url), etag, ..step },
+            FollowerStep::Stream { id, url } => {
+                NativeWatermarkStep { id: Some(id as f64), url: Some(url), stream: true, ..step }
+            }
+            FollowerStep::Wait { until } => NativeWatermarkStep { until: Some(until.milliseconds() as f64), ..step },
+            FollowerStep::KeysNeeded => step,
+        }
+    }
+
+    /// Takes the whole body of an answer, and its ETag.
+    #[napi]
+    pub fn watermark_body(&self, id: f64, body: &[u8], etag: Option<String>, now: f64) {
+        self.came(id, Came::Body { body, etag: etag.as_deref() }, now);
+    }
+
+    /// Takes the next bytes of a stream.
+    #[napi]
+    pub fn watermark_bytes(&self, id: f64, bytes: &[u8], now: f64) {
+        self.came(id, Came::Bytes(bytes), now);
+    }
+
+    #[napi]
+    pub fn watermark_unmodified(&self, id: f64, now: f64) {
+        self.came(id, Came::NotModified, now);
+    }
+
+    /// Takes that a step came to nothing, or a stream to its end.
+    #[napi]
+    pub fn watermark_failed(&self, id: f64, now: f64) {
+        self.came(id, Came::Failed, now);
+    }
+
+    fn came(&self, id: f64, came: Came<'_>, now: f64) {
+        if let Some(follower) = self.reader.follower() {
+            follower.receive(id as u64, came, instant(now));
+        }
+    }
+
+    /// What the watermark overrules of a token of this revision, as one string.
+    #[napi]
+    pub fn overruled(&self, revision: Option<f64>) -> Option<String> {
+        overruled(self.reader.follower(), revision)
+    }
+
+    /// The reader's state beside a token of this revision.
+    #[napi]
+    pub fn state_of(&self, revision: Option<f64>, now: f64) -> Option<&'static str> {
+        state(self.reader.follower(), revision, now)
+    }
+
+    /// The reader's own state.
+    #[napi]
+    pub fn state(&self, now: f64) -> Option<&'static str> {
+        self.reader.follower().map(|follower| follower.state(instant(now)).as_str())
     }
 }
 

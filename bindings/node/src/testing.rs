@@ -3,11 +3,12 @@
 use flagbearer::document;
 use flagbearer::door;
 use flagbearer::flag_set::FlagSet;
+use flagbearer::reader::Reader;
 use flagbearer::token::KeySet;
 use napi_derive::napi;
 use serde_json::Value;
 
-use super::{Refusal, refuse};
+use super::{Refusal, overruled, refuse, state};
 
 /// The flag set of a `feature_flags` claim, handed over as after a verification.
 #[napi]
@@ -60,4 +61,44 @@ pub fn buckets_json(text: String) -> Result<String, Refusal> {
 #[napi]
 pub fn effect_json(text: String) -> Result<String, Refusal> {
     through(door::effect_json, &text)
+}
+
+/// A reader that was told watermarks by a test instead of a server.
+#[napi]
+pub struct NativeFollowed {
+    reader: Reader,
+    outcomes: Vec<Option<&'static str>>,
+}
+
+#[napi]
+impl NativeFollowed {
+    /// Of an issuer, its keys, and the watermarks that it is told.
+    #[napi(constructor)]
+    pub fn new(text: String) -> Result<Self, Refusal> {
+        let followed = document::parse(text.as_bytes()).and_then(|document| door::follow(&document));
+        let (reader, outcomes) = followed.map_err(refuse)?;
+        Ok(Self { reader, outcomes: outcomes.into_iter().map(|code| code.map(|code| code.as_str())).collect() })
+    }
+
+    /// The code that each watermark was refused with; `null` where it was not.
+    #[napi]
+    pub fn outcomes(&self) -> Vec<Option<&'static str>> {
+        self.outcomes.clone()
+    }
+
+    #[napi]
+    pub fn overruled(&self, revision: Option<f64>) -> Option<String> {
+        overruled(self.reader.follower(), revision)
+    }
+
+    #[napi]
+    pub fn state_of(&self, revision: Option<f64>, now: f64) -> Option<&'static str> {
+        state(self.reader.follower(), revision, now)
+    }
+}
+
+/// The flag set of a token's claims, handed over as after a verification.
+#[napi]
+pub fn flag_set_of_claims(claims: String) -> Result<String, Refusal> {
+    FlagSet::of_claims(&claims).map(|flags| flags.tables()).map_err(refuse)
 }

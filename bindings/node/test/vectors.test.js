@@ -82,6 +82,32 @@ test('getters.json: two sets differ in the keys that are listed', () => {
   })
 })
 
+test('watermarks.json: every watermark is believed or refused, and overrules what it should', (t) => {
+  const { issuer, jwks, cases } = read('watermarks.json')
+  let now
+  t.mock.method(Date, 'now', () => now * 1000)
+  each(cases, ({ watermarks, token, reads, all, stale, state }) => {
+    const told = watermarks.map(({ at, watermark }) => ({ at, watermark }))
+    const { outcomes, flagSet } = testing.followWatermarks({ issuer, jwks, watermarks: told })
+    assert.deepEqual(outcomes.map((code) => code ?? undefined), watermarks.map(({ error }) => error))
+    const flags = flagSet(token)
+    for (const { key, type, default: defaultValue, value, reason, error } of reads) {
+      for (const name of [type, type[0]]) {
+        const details = flags.getFlag(key, defaultValue, name)
+        assert.deepEqual([details.value, details.reason, details.errorCode], [value, reason, error], key)
+        assert.equal(details.is_default, error !== undefined, key)
+      }
+      if (error === undefined) assert.equal(flags.getFlag(key, defaultValue).type, type, key)
+      if (type in TYPES) assert.equal(flags[TYPES[type]](key, defaultValue), value, key)
+    }
+    if (all !== undefined) assert.deepEqual({ ...flags.getAllFlags() }, all)
+    now = watermarks.at(-1)?.at ?? 0
+    if (stale !== undefined) assert.equal(flags.state === 'stale', stale)
+    now = state?.at ?? now
+    if (state !== undefined) assert.equal(flags.state, state.is)
+  })
+})
+
 test('jwks.json: every set gives its usable keys, and published signatures are valid', () => {
   const { sets, signatures } = read('jwks.json')
   each(sets, ({ jwks, usable, error }) => {

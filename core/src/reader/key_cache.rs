@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::document::{self, Node};
+use super::{discovery, passed};
 use crate::error::{Error, ErrorCode, Result};
 use crate::timestamp::Timestamp;
 use crate::token::KeySet;
@@ -94,18 +94,13 @@ enum Step {
     Keys { url: String },
 }
 
-/// Whether so much time has passed. A clock that was set back must not stop anything, so the past lies infinitely far back.
-fn passed(since: Timestamp, seconds: i64, now: Timestamp) -> bool {
-    now < since || now >= since.plus_seconds(seconds)
-}
-
 impl KeyCache {
     pub fn new(issuer: &str, source: KeySource) -> Result<Self> {
         let base = issuer.trim_end_matches('/');
         let start = match source {
             KeySource::WellKnown => Step::Keys { url: format!("{base}/.well-known/jwks.json") },
             KeySource::Url(url) => Step::Keys { url },
-            KeySource::Discovery => Step::Discover { url: format!("{base}/.well-known/openid-configuration") },
+            KeySource::Discovery => Step::Discover { url: discovery::url(issuer) },
         };
         let (Step::Keys { url } | Step::Discover { url }) = &start;
         if !(url.starts_with("https://") || url.starts_with("http://")) {
@@ -193,7 +188,11 @@ impl KeyCache {
             _ => None,
         };
         let next = usable.and_then(|body| match step {
-            Step::Discover { url } => self.discovered(&url, body).ok().map(|url| self.step = Step::Keys { url }),
+            Step::Discover { url } => {
+                let found = discovery::endpoint(&self.issuer, &url, body, "jwks_uri").ok()?;
+                self.step = Step::Keys { url: found };
+                Some(())
+            }
             Step::Keys { .. } => {
                 let keys = KeySet::parse(body).ok().filter(|keys| !keys.is_empty())?;
                 self.held = Some((Arc::new(keys), now));
@@ -209,19 +208,6 @@ impl KeyCache {
             self.failed_at = Some(now);
         }
         next.is_some()
-    }
-
-    /// The `jwks_uri` of a discovery document (OpenID Connect Discovery §4.3). Never less protected than the document.
-    fn discovered(&self, from: &str, body: &[u8]) -> Result<String> {
-        let document = document::parse(body)?;
-        let mut members = Node::root(&document).members()?;
-        let issuer = members.required("issuer")?;
-        let url = members.required("jwks_uri")?.string()?;
-        let protected = url.starts_with("https://") || (url.starts_with("http://") && from.starts_with("http://"));
-        if issuer.string()? != self.issuer || !protected {
-            return Err(issuer.error(ErrorCode::IssuerMismatch, "the discovery document is not this issuer's"));
-        }
-        Ok(url.to_owned())
     }
 
     fn fetching(&self, now: Timestamp) -> bool {

@@ -1,9 +1,14 @@
 //! Reading tokens over time: what every language's reader must decide alike, with the network left out. A host asks `poll`
 //! what to get, gets it, and hands what came to `receive`; it brings an HTTP GET and a clock, and decides nothing.
 
+mod discovery;
+#[cfg(feature = "crypto")]
+mod events;
 mod key_cache;
 mod keyring;
 mod memory;
+#[cfg(feature = "crypto")]
+mod watermark;
 
 use std::sync::Arc;
 
@@ -13,17 +18,27 @@ pub use key_cache::{
 };
 pub use keyring::Keyring;
 pub use memory::{MEMORY_TOKENS, Memory};
+#[cfg(feature = "crypto")]
+pub use watermark::{Came, DISCONNECTED_SECONDS, Follower, FollowerStep, POLL_SECONDS, ReaderState, SILENCE_SECONDS};
 
 use crate::error::Result;
 use crate::flag_set::FlagSet;
 use crate::timestamp::Timestamp;
 use crate::token::{KeySet, Prepared, Verifier};
 
-/// A verifier that keeps its issuer's keys. May be shared between threads; no lock is held while a signature is checked.
+/// Whether so much time has passed. A clock that was set back must not stop anything, so the past lies infinitely far back.
+fn passed(since: Timestamp, seconds: i64, now: Timestamp) -> bool {
+    now < since || now >= since.plus_seconds(seconds)
+}
+
+/// A verifier that keeps its issuer's keys. May be shared between threads; no lock is held while a token's signature is
+/// checked.
 #[derive(Debug)]
 pub struct Reader {
     verifier: Verifier,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
+    #[cfg(feature = "crypto")]
+    follower: Option<Follower>,
 }
 
 /// What became of a token that has no fault so far.
@@ -37,8 +52,27 @@ pub enum Verdict {
 impl Reader {
     /// Errors: `ConfigurationInvalid`, when the source is no `http` or `https` URL.
     pub fn new(verifier: Verifier, source: KeySource) -> Result<Self> {
-        let keyring = Keyring::new(verifier.issuer(), source)?;
-        Ok(Self { verifier, keyring })
+        let keyring = Arc::new(Keyring::new(verifier.issuer(), source)?);
+        Ok(Self {
+            verifier,
+            keyring,
+            #[cfg(feature = "crypto")]
+            follower: None,
+        })
+    }
+
+    /// The same reader, following its issuer's watermark: see [`Reader::follower`]. `seed` is a random number, so that not
+    /// all readers of a server that was away come back in the same instant.
+    #[cfg(feature = "crypto")]
+    pub fn following(mut self, seed: u64) -> Self {
+        self.follower = Some(Follower::new(self.verifier.issuer(), self.keyring.clone(), seed));
+        self
+    }
+
+    /// What follows the watermark, where this reader does.
+    #[cfg(feature = "crypto")]
+    pub fn follower(&self) -> Option<&Follower> {
+        self.follower.as_ref()
     }
 
     /// The flags of a token. Whoever sends garbage causes no fetch, and whoever names unknown keys at most one in 30 s.
@@ -48,7 +82,11 @@ impl Reader {
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verdict> {
         let Some((prepared, keys)) = self.prepare(token, now)? else { return Ok(Verdict::KeysNeeded) };
         prepared.key(&keys)?.verify(prepared.signing_input(), prepared.signature())?;
-        prepared.release().map(Verdict::Verified)
+        let flags = prepared.release()?;
+        Ok(Verdict::Verified(match &self.follower {
+            Some(follower) => flags.under(follower.latest()),
+            None => flags,
+        }))
     }
 
     /// The same without the signature, for a host that checks it by itself: the prepared token, and the keys among which

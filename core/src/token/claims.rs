@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use crate::claim::write_string;
+use crate::flag::FlagValue;
 use crate::timestamp::Timestamp;
 
 use super::Profile;
@@ -226,18 +227,18 @@ impl IdToken<'_> {
 }
 
 /// One flat JSON object, member by member.
-struct Writer<'o> {
+pub(super) struct Writer<'o> {
     out: &'o mut String,
     separator: char,
 }
 
 impl<'o> Writer<'o> {
-    fn open(out: &'o mut String) -> Self {
+    pub fn open(out: &'o mut String) -> Self {
         Self { out, separator: '{' }
     }
 
     /// Names are ours and hold nothing to escape.
-    fn name(&mut self, name: &'static str) {
+    pub fn name(&mut self, name: &'static str) {
         self.out.push(self.separator);
         self.separator = ',';
         self.out.push('"');
@@ -245,7 +246,7 @@ impl<'o> Writer<'o> {
         self.out.push_str("\":");
     }
 
-    fn text(&mut self, name: &'static str, text: &str) {
+    pub fn text(&mut self, name: &'static str, text: &str) {
         self.name(name);
         write_string(text, self.out);
     }
@@ -256,7 +257,12 @@ impl<'o> Writer<'o> {
         }
     }
 
-    fn number(&mut self, name: &'static str, number: i64) {
+    pub fn value(&mut self, name: &'static str, value: &FlagValue) {
+        self.name(name);
+        value.write_json(self.out);
+    }
+
+    pub fn number(&mut self, name: &'static str, number: i64) {
         self.name(name);
         // Writing to a String cannot fail.
         let _ = write!(self.out, "{number}");
@@ -272,7 +278,7 @@ impl<'o> Writer<'o> {
     }
 
     /// An array, item by item, after its name.
-    fn items<T>(&mut self, items: impl Iterator<Item = T>, write: impl Fn(T, &mut String)) {
+    pub fn items<T>(&mut self, items: impl Iterator<Item = T>, write: impl Fn(T, &mut String)) {
         self.out.push('[');
         for (number, item) in items.enumerate() {
             if number > 0 {
@@ -306,7 +312,7 @@ impl<'o> Writer<'o> {
         self.out.push_str(json);
     }
 
-    fn close(self) {
+    pub fn close(self) {
         self.out.push('}');
     }
 }

@@ -15,6 +15,7 @@ mod keys;
 mod payload;
 mod policy;
 mod verifier;
+mod watermark;
 
 pub use algorithm::Algorithm;
 pub use claims::{AccessToken, Asked, IdToken, Person};
@@ -29,8 +30,11 @@ pub use keys::{Signer, SigningKey};
 pub(crate) use payload::{Lifetime, Payload};
 pub use policy::{DEFAULT_LEEWAY_SECONDS, MAX_LEEWAY_SECONDS, Profile};
 pub use verifier::{Prepared, Receipt, Verifier, VerifierOptions};
+pub use watermark::{Kill, LatestWatermark, MAX_WATERMARK_BYTES, PreparedWatermark, Watermark};
 
 /// `typ` of an access token of our profile (RFC 9068 §2.1).
 pub const TYPE_ACCESS_TOKEN: &str = "at+jwt";
 /// `typ` of the vendor profiles' tokens and of ID tokens (RFC 7519 §5.1).
 pub const TYPE_JWT: &str = "JWT";
+/// `typ` of a watermark.
+pub const TYPE_WATERMARK: &str = "flagbearer-watermark+jwt";

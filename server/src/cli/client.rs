@@ -61,6 +61,10 @@ pub struct Write {
     /// Only if nobody changed it since this revision.
     #[arg(long, value_name = "REVISION")]
     if_match: Option<i64>,
+
+    /// Make every older token stale by it: readers that follow the watermark ask for a refresh at once.
+    #[arg(long)]
+    urgent: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -194,6 +198,9 @@ impl Client {
         let mut query = request.query;
         if !request.write.confirm.is_empty() {
             query.push(("confirm", request.write.confirm.join(",")));
+        }
+        if request.write.urgent {
+            query.push(("urgent", "true".to_owned()));
         }
         let mut builder = self.http.request(request.method, url).bearer_auth(self.key.expose());
         if !query.is_empty() {

@@ -49,6 +49,14 @@ pub enum Command {
         /// The environment's name.
         name: String,
     },
+    /// Make every token of an environment that was issued until now stale: readers that follow the watermark ask for a
+    /// refresh.
+    MinRevision {
+        /// The environment's name.
+        name: String,
+        #[command(flatten)]
+        write: Write,
+    },
     /// Delete an environment that no application is in: repeat its name as --confirm NAME.
     Delete {
         /// Its name.
@@ -97,6 +105,10 @@ impl Run for Command {
                 not_empty(&body)?;
                 let request = Request::patch(["environments", &name]).body(body).write(&write);
                 client.change(request, &format!("Changed the environment `{name}`")).await.map(drop)
+            }
+            Self::MinRevision { name, write } => {
+                let request = Request::post(["environments", &name, "min-revision"]).write(&write);
+                client.change(request, &format!("Every older token of `{name}` is stale now")).await.map(drop)
             }
             Self::Delete { name, write } => {
                 let request = Request::delete(["environments", &name]).write(&write);

@@ -136,7 +136,7 @@ fn one(found: &Value) -> String {
 fn cause(cause: &Value) -> String {
     let name = words(&cause["cause"]);
     match cause["cause"].as_str() {
-        Some("change" | "membership_changed" | "application_changed") => {
+        Some("change" | "kill" | "membership_changed" | "application_changed") => {
             let by = words(&cause["actor"]["name"]);
             let mut said = format!("{name} {} by {by} at {}", words(&cause["revision"]), words(&cause["at"]));
             if let Some(comment) = cause["comment"].as_str() {

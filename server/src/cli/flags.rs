@@ -16,6 +16,7 @@ Examples:
   flagbearer flags target new_ai_model -e production --organization org_xyz789
   flagbearer flags target new_ai_model -e production --all
   flagbearer flags override new_ai_model false -e production --organization org_a
+  flagbearer flags kill new_ai_model -e production
   flagbearer flags show new_ai_model
 
 Each change says its effect:
@@ -150,6 +151,27 @@ pub enum Command {
         remove: bool,
         #[command(flatten)]
         page: Page,
+        #[command(flatten)]
+        write: Write,
+    },
+    /// Switch a flag off at once, also for tokens that are out already: readers that follow the watermark answer its off
+    /// value within a second. Editors may, everywhere.
+    Kill {
+        /// The flag's key.
+        key: String,
+        /// Where.
+        #[arg(long, short, value_name = "NAME")]
+        environment: String,
+        #[command(flatten)]
+        write: Write,
+    },
+    /// Switch a killed flag on again. Older tokens are believed again.
+    Revive {
+        /// The flag's key.
+        key: String,
+        /// Where.
+        #[arg(long, short, value_name = "NAME")]
+        environment: String,
         #[command(flatten)]
         write: Write,
     },
@@ -396,6 +418,14 @@ impl Run for Command {
                     return client.list(request, &OVERRIDES).await;
                 }
                 client.change(request.write(&write), &format!("Removed the overrides of `{key}`")).await.map(drop)
+            }
+            Self::Kill { key, environment, write } => {
+                let request = Request::post(["flags", &key, "environments", &environment, "kill"]).write(&write);
+                client.change(request, &format!("Killed `{key}` in {environment}")).await.map(drop)
+            }
+            Self::Revive { key, environment, write } => {
+                let request = Request::delete(["flags", &key, "environments", &environment, "kill"]).write(&write);
+                client.change(request, &format!("Revived `{key}` in {environment}")).await.map(drop)
             }
             Self::Archive { key, write } => {
                 let request = Request::post(["flags", &key, "archive"]).write(&write);

@@ -12,6 +12,9 @@ pub fn rules(setting: &Value) -> String {
 
 /// A setting, in one line.
 pub fn setting(setting: &Value) -> String {
+    if setting["killed"] == true {
+        return "killed: everybody gets the off value, with older tokens too".to_owned();
+    }
     if setting["enabled"] == false {
         return "switched off: everybody gets the off value".to_owned();
     }

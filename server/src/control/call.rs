@@ -56,6 +56,8 @@ pub struct Call {
     pub once: Option<Once>,
     /// What the caller knowingly accepts (`?confirm=a,b`).
     pub confirm: BTreeSet<String>,
+    /// Whether all older tokens are to be stale by this change (`?urgent=true`).
+    pub urgent: bool,
     pub query: BTreeMap<String, String>,
     /// `null` where there is none.
     pub body: Value,
@@ -145,6 +147,14 @@ impl Call {
         }
     }
 
+    /// Refuses what only a change can be.
+    pub fn no_urgency(&self) -> Result<()> {
+        if self.urgent {
+            return Err(Error::malformed("PARAMETER_UNKNOWN", "`urgent` is for changes, and this call makes none"));
+        }
+        Ok(())
+    }
+
     pub fn confirmed(&self, what: &str) -> bool {
         self.confirm.contains(what)
     }
@@ -174,6 +184,12 @@ impl Call {
             self.role(&[Role::Administrator], &format!("change the protected environment `{}`", environment.name))?;
         }
         Ok(())
+    }
+
+    /// May kill a flag in this environment, protected or not: whoever sees the fire may put it out.
+    pub fn may_kill(&self, environment: &Environment) -> Result<()> {
+        self.role(&[Role::Editor, Role::Administrator], "kill flags")?;
+        self.may_read(&environment.name)
     }
 
     /// May change what all environments share: flags, user overrides, segments. An editor may, where none is protected.

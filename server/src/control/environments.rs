@@ -50,6 +50,8 @@ impl Control {
         let mut document = environment.document();
         document["issuer"] = self.issuer.places.url_of(&environment.name, environment.host.as_deref()).into();
         document["current_revision"] = environment.revision.into();
+        document["min_revision"] = environment.min_revision.into();
+        document["watermark"] = self.issuer.places.watermark_url(&environment.name, environment.host.as_deref()).into();
         document["revision"] = environment.document_revision.into();
         document["created_at"] = to_value(&environment.created_at)?;
         Ok(document)
@@ -136,6 +138,21 @@ impl Control {
         let revision = write.revision;
         let body = Outcome::default().answer(revision, self.environment_answer(&after)?)?;
         self.finish(write, call, Answer::done(body).at(revision)).await
+    }
+
+    /// Makes every token of an environment that was issued before stale.
+    pub async fn raise_min_revision(&self, call: &Call, name: &str) -> Result<Answer> {
+        call.only(&[])?;
+        call.no_body()?;
+        let mut write = self.store.write().await?;
+        let mut environment = write.environment(name).await?;
+        call.may_change(&environment)?;
+        call.check_match(environment.document_revision)?;
+        write.raise_minimum(name).await?;
+        let revision = write.revision;
+        (environment.min_revision, environment.revision) = (revision, revision);
+        let body = Outcome::default().answer(revision, self.environment_answer(&environment)?)?;
+        self.finish(write, call, Answer::done(body)).await
     }
 
     /// Deletes an environment that no application is in. The caller says its name again.

@@ -23,6 +23,7 @@ use told::{Told, Wanted};
 impl Control {
     pub async fn explain(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
+        call.no_urgency()?;
         let mut members = Node::root(&call.body).members()?;
         let wanted = Wanted::parse(&mut members)?;
         let expected = members.optional("expected").map(|node| Expected::parse(&node)).transpose()?.unwrap_or_default();
@@ -70,6 +71,12 @@ struct Moments {
     next: Flags,
 }
 
+/// What altered the flags, by key, and which of the changes were kills of which.
+struct Found<'f> {
+    walked: BTreeMap<String, Vec<Cause>>,
+    kills: BTreeSet<(i64, &'f str)>,
+}
+
 impl Comparison {
     async fn answer(self, log: &mut Log, mut past: Past, mismatches: Value) -> Result<Answer> {
         let (ruleset, overrides) = past.place.compile(past.revision, |_| true);
@@ -79,8 +86,8 @@ impl Comparison {
         let moments = Moments { next: next.unwrap_or_else(|| here.clone()), then, here };
 
         let moved: Vec<&str> = differing(&moments.then, &moments.here).into_iter().collect();
-        let ids: BTreeSet<&str> = ids(&ruleset, &moved).chain(ids(&self.here.ruleset, &moved)).collect();
-        let ids: Vec<&str> = ids.into_iter().collect();
+        let named: BTreeSet<(&str, &str)> = named(&ruleset, &moved).chain(named(&self.here.ruleset, &moved)).collect();
+        let ids: Vec<&str> = named.iter().map(|(id, _)| *id).collect();
         let (standpoint, application) = (self.told.standpoint(), &self.told.of.application);
         let later = log.connection.later(self.told.revision, standpoint, application, &ids).await?;
         let walked = match moved.is_empty() {
@@ -89,7 +96,11 @@ impl Comparison {
                 causes(&mut past.place, self.told.issued_at, &later.changes, self.now, &moved).map_err(Error::internal)?
             }
         };
-        let flags = self.flags(log, &moments, &walked).await?;
+        let kills = named.iter().flat_map(|(id, key)| {
+            later.kills.iter().filter(move |(_, killed)| killed == id).map(move |(revision, _)| (*revision, *key))
+        });
+        let found = Found { walked, kills: kills.collect() };
+        let flags = self.flags(log, &moments, &found).await?;
         let of_token = self.causes_of_token(log, &later).await?;
         let next = self.there.as_ref().unwrap_or(&self.here);
         // An older revision alone is none of the token's business: most changes are about others.
@@ -109,7 +120,7 @@ impl Comparison {
     }
 
     /// Each flag then and now, what the token carried, and the causes of the difference where there is one.
-    async fn flags(&self, log: &mut Log, moments: &Moments, walked: &BTreeMap<String, Vec<Cause>>) -> Result<Flags> {
+    async fn flags(&self, log: &mut Log, moments: &Moments, found: &Found<'_>) -> Result<Flags> {
         let Moments { then, here, next } = moments;
         let (differing_next, differing_there) = (differing(then, next), differing(here, next));
         let carried = self.told.carried.as_ref();
@@ -117,14 +128,19 @@ impl Comparison {
             then.keys().chain(next.keys()).chain(carried.into_iter().flat_map(Map::keys)).collect();
         let mut flags = Flags::new();
         for key in keys {
-            let mut found = Vec::new();
+            let mut causes = Vec::new();
             if differing_next.contains(key.as_str()) {
-                for cause in walked.get(key).into_iter().flatten() {
-                    found.push(log.cause(cause).await?);
+                for cause in found.walked.get(key).into_iter().flatten() {
+                    causes.push(match cause {
+                        Cause::Change { revision } if found.kills.contains(&(*revision, key.as_str())) => {
+                            log.authored("kill", *revision).await?
+                        }
+                        other => log.cause(other).await?,
+                    });
                 }
-                found.extend(self.switched().filter(|_| differing_there.contains(key.as_str())));
+                causes.extend(self.switched().filter(|_| differing_there.contains(key.as_str())));
             }
-            let mut flag = json!({ "then": then.get(key), "now": next.get(key), "causes": found });
+            let mut flag = json!({ "then": then.get(key), "now": next.get(key), "causes": causes });
             if let Some(carried) = carried {
                 flag["carried"] = carried.get(key).cloned().unwrap_or_default();
             }
@@ -200,9 +216,9 @@ fn differing<'f>(one: &'f Flags, other: &'f Flags) -> BTreeSet<&'f str> {
     keys.filter(|key| served(one, key) != served(other, key)).collect()
 }
 
-/// The ids of the flags with these keys.
-fn ids<'r>(ruleset: &'r Ruleset, keys: &[&str]) -> impl Iterator<Item = &'r str> {
-    ruleset.flags().filter(|(flag, _)| keys.contains(&flag.key.as_str())).map(|(flag, _)| &*flag.id)
+/// The flags with these keys, by id and key.
+fn named<'r>(ruleset: &'r Ruleset, keys: &[&str]) -> impl Iterator<Item = (&'r str, &'r str)> {
+    ruleset.flags().filter(|(flag, _)| keys.contains(&flag.key.as_str())).map(|(flag, _)| (&*flag.id, flag.key.as_str()))
 }
 
 /// Tokens are found by their own text, or by their session and a time: which ones were issued is written down nowhere.

@@ -94,6 +94,9 @@ impl Control {
                 return self.recall(once).await?.ok_or_else(Error::unavailable);
             }
         }
+        if call.urgent {
+            write.make_urgent();
+        }
         write.commit(&call.author()).await?;
         Ok(answer)
     }

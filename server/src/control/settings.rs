@@ -10,12 +10,30 @@ use serde_json::{Value, json};
 
 use super::{Answer, Call, Control, effects};
 use crate::error::{Error, Kind, Result};
-use crate::store::{StoredFlag, StoredSetting, to_value};
+use crate::store::{Environment, StoredFlag, StoredSetting, to_value};
+
+/// What kind of change to a setting it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Edit,
+    /// Off at once, for tokens that are out already too.
+    Kill,
+}
+
+impl Manner {
+    fn allowed(self, call: &Call, environment: &Environment) -> Result<()> {
+        match self {
+            Self::Edit => call.may_change(environment),
+            Self::Kill => call.may_kill(environment),
+        }
+    }
+}
 
 fn answer(stored: &StoredFlag, setting: &StoredSetting) -> Result<Value> {
     let mut document = to_value(&setting.setting)?;
     document["flag"] = stored.flag.key.as_str().into();
     document["type"] = to_value(&stored.flag.flag_type)?;
+    document["killed"] = setting.killed.into();
     document["revision"] = setting.revision.into();
     Ok(document)
 }
@@ -51,6 +69,30 @@ impl Control {
     pub async fn enable_flag(&self, call: &Call, key: &str, environment: &str, enabled: bool) -> Result<Answer> {
         call.no_body()?;
         self.change_setting(call, key, environment, |_, before| Ok(Setting { enabled, ..before.clone() })).await
+    }
+
+    /// Switches a flag off, and has its off value held against every token that is out already.
+    pub async fn kill_flag(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
+        call.no_body()?;
+        self.write_setting(call, key, environment, Manner::Kill, |stored, before| match stored.archived_at {
+            None => Ok(Setting { enabled: false, ..before.setting.clone() }),
+            Some(_) => {
+                Err(Error::conflict("FLAG_ARCHIVED", format!("`{key}` is archived: no token carries it; restore it first")))
+            }
+        })
+        .await
+    }
+
+    /// Switches a killed flag on again; older tokens are believed again.
+    pub async fn revive_flag(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
+        self.write_setting(call, key, environment, Manner::Edit, |_, before| match before.killed {
+            true => Ok(Setting { enabled: true, ..before.setting.clone() }),
+            false => {
+                let detail = format!("`{key}` is not killed in the environment `{environment}`");
+                Err(Error::new(Kind::NotFound, "KILL_NOT_FOUND", detail))
+            }
+        })
+        .await
     }
 
     /// Makes None / Some / All the one rule.
@@ -150,18 +192,33 @@ impl Control {
         environment: &str,
         change: impl FnOnce(&StoredFlag, &Setting) -> Result<Setting>,
     ) -> Result<Answer> {
+        let change = |stored: &StoredFlag, before: &StoredSetting| change(stored, &before.setting);
+        self.write_setting(call, key, environment, Manner::Edit, change).await
+    }
+
+    async fn write_setting(
+        &self,
+        call: &Call,
+        key: &str,
+        environment: &str,
+        manner: Manner,
+        change: impl FnOnce(&StoredFlag, &StoredSetting) -> Result<Setting>,
+    ) -> Result<Answer> {
         call.only(&[])?;
         let mut write = self.store.write().await?;
         let place = write.environment(environment).await?;
-        call.may_change(&place)?;
+        manner.allowed(call, &place)?;
         let stored = write.flag(key).await?;
         let before = write.setting(&stored, environment).await?;
         call.check_match(before.revision)?;
-        let after = change(&stored, &before.setting)?;
+        let after = change(&stored, &before)?;
         let segments = write.all_segments().await?;
         after.check_segments(|key| segments.iter().any(|segment| segment.key == *key))?;
         let outcome = effects::of_setting(&mut write, &stored, environment, &before.setting, &after, &segments).await?;
         write.put_setting(&stored.flag, environment, &before.setting, &after).await?;
+        if manner == Manner::Kill {
+            write.kill(&stored.flag, environment).await?;
+        }
         let revision = write.revision;
         let body = json!({ "setting": to_value(&after)? });
         let answer = Answer::done(outcome.answer(revision, body)?).at(revision);

@@ -86,6 +86,8 @@ pub async fn read(actor: Actor, request: Request) -> Result<(Call, Parts, Bytes)
     let mut query = query(parts.uri.query())?;
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
     let confirm = query.remove("confirm").map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    // A read refuses it like any parameter that it does not have.
+    let urgent = parts.method != Method::GET && urgent(&mut query)?;
     let call = Call {
         actor,
         request_id: request_id::current(),
@@ -93,6 +95,7 @@ pub async fn read(actor: Actor, request: Request) -> Result<(Call, Parts, Bytes)
         if_match: if_match(&parts.headers)?,
         once: None,
         confirm,
+        urgent,
         query,
         body: document(&parts.headers, &bytes)?,
     };
@@ -123,6 +126,18 @@ fn query(text: Option<&str>) -> Result<BTreeMap<String, String>> {
         query.insert(name, value);
     }
     Ok(query)
+}
+
+/// Whether `urgent=true` was said.
+fn urgent(query: &mut BTreeMap<String, String>) -> Result<bool> {
+    match query.remove("urgent").as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => {
+            let detail = format!("`urgent` is `true` or `false`, not `{other}`");
+            Err(Error::malformed("PARAMETER_INVALID", detail))
+        }
+    }
 }
 
 fn serde_urlencoded(text: &str) -> Result<Vec<(String, String)>> {

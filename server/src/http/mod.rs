@@ -12,6 +12,7 @@ mod path;
 mod place;
 mod request_id;
 mod sign_in;
+mod watermark;
 mod workos;
 
 use std::sync::Arc;
@@ -61,6 +62,7 @@ pub fn router(app: App) -> Router {
         .merge(issuers(&app))
         .merge(kinde::routes(&app))
         .merge(workos::routes(&app))
+        .route("/v1/watermark/{environment}", get(watermark::watermark).options(watermark::preflight))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(nothing_here)
@@ -91,6 +93,7 @@ fn small() -> Router<App> {
         .route("/v1/flags/{flag}", get(admin::flag).patch(admin::patch_flag).delete(admin::delete_flag))
         .route("/v1/flags/{flag}/archive", post(admin::archive_flag))
         .route("/v1/flags/{flag}/restore", post(admin::restore_flag))
+        .route("/v1/flags/{flag}/environments/{environment}/kill", post(admin::kill_flag).delete(admin::revive_flag))
         .route("/v1/flags/{flag}/overrides", get(admin::overrides).delete(admin::delete_overrides))
         .route(
             "/v1/flags/{flag}/organizations/{organization}",
@@ -104,6 +107,7 @@ fn small() -> Router<App> {
         )
         .route("/v1/environments/{environment}/flags", get(admin::settings))
         .route("/v1/environments/{environment}/left-out-flags", get(admin::left_out_flags))
+        .route("/v1/environments/{environment}/min-revision", post(admin::raise_min_revision))
         .route("/v1/organizations", post(admin::create_organization).get(admin::organizations))
         .route(
             "/v1/organizations/{organization}",

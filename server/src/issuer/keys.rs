@@ -10,18 +10,19 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{Algorithm, Signer, SigningKey, TYPE_ACCESS_TOKEN, TYPE_JWT};
+use flagbearer::token::{Algorithm, Signer, SigningKey, TYPE_ACCESS_TOKEN, TYPE_JWT, TYPE_WATERMARK};
 
 use super::rotation::SIGNING_KEY;
 use crate::error::{Error, Kind, Result};
 use crate::secret::InstallationKey;
 use crate::store::{KeyState, SigningKeys, Store, StoredSigningKey};
 
-/// The two values of `typ` that are issued.
+/// The values of `typ` that are issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenType {
     AccessToken,
     Jwt,
+    Watermark,
 }
 
 /// `jti`: 128 random bits.
@@ -48,6 +49,8 @@ struct Opened {
     access_token: Signer,
     /// `JWT`: the vendors' access tokens, and ID tokens.
     jwt: Signer,
+    /// `flagbearer-watermark+jwt`.
+    watermark: Signer,
 }
 
 impl Keys {
@@ -65,6 +68,7 @@ impl Keys {
         Ok(match token_type {
             TokenType::AccessToken => opened.access_token.clone(),
             TokenType::Jwt => opened.jwt.clone(),
+            TokenType::Watermark => opened.watermark.clone(),
         })
     }
 
@@ -80,6 +84,7 @@ impl Keys {
             environment: key.environment.clone(),
             access_token: parsed.signer(TYPE_ACCESS_TOKEN)?,
             jwt: parsed.signer(TYPE_JWT)?,
+            watermark: parsed.signer(TYPE_WATERMARK)?,
         });
         let mut held = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         for key in &keys.keys {

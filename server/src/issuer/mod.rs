@@ -19,6 +19,7 @@ mod sign_out;
 mod start;
 mod tokens;
 mod upstream;
+mod watermarks;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub use start::NewSession;
 use tokens::told_of_person;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
 pub use upstream::{Begun, Choice, Returned, UpstreamRefused};
+pub use watermarks::{Following, News, SignedWatermark};
 
 use self::upstream::TrustedIssuers;
 use crate::error::Result;
@@ -47,6 +49,7 @@ use crate::outbound::Outbound;
 use crate::password::Passwords;
 use crate::secret::{InstallationKey, Secret};
 use crate::store::{Application, Client, Store, Surface};
+use watermarks::Watermarks;
 
 /// The issuing side of the server.
 #[derive(Debug)]
@@ -56,6 +59,7 @@ pub struct Issuer {
     pub keys: Keys,
     pub places: Places,
     pub passwords: Passwords,
+    watermarks: Watermarks,
     trusted: TrustedIssuers,
     /// Enters every refresh token.
     epoch: i64,
@@ -73,7 +77,8 @@ impl Issuer {
         let keys = Keys::new(store.clone(), key.clone());
         let places = Places::new(store.clone(), public_url, standard);
         let trusted = TrustedIssuers::new(outbound, store.clone());
-        Self { store, key, keys, places, passwords: Passwords::default(), trusted, epoch }
+        let (passwords, watermarks) = Default::default();
+        Self { store, key, keys, places, passwords, watermarks, trusted, epoch }
     }
 
     /// What fetches from others.

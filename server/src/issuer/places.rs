@@ -65,6 +65,20 @@ impl Places {
         }
     }
 
+    /// Where an environment's watermark is.
+    pub fn watermark_url(&self, environment: &str, host: Option<&str>) -> String {
+        let base = match host {
+            Some(host) if environment != self.standard => format!("https://{host}"),
+            _ => self.public_url.clone(),
+        };
+        format!("{base}/v1/watermark/{environment}")
+    }
+
+    /// `watermark_endpoint` of a held environment.
+    pub fn watermark_endpoint(&self, environment: &str) -> String {
+        self.watermark_url(environment, self.hosts().get(environment).and_then(Option::as_deref))
+    }
+
     /// The environment that a request is for, by the `Host` it names and the environment in its path. Each environment is
     /// found at its own issuer's URL and nowhere else.
     ///

@@ -27,12 +27,14 @@ pub struct Environment {
     /// The last change to this document.
     pub document_revision: i64,
     pub created_at: Timestamp,
+    /// Older tokens are to be refreshed.
+    pub min_revision: i64,
 }
 
 macro_rules! columns {
     () => {
-        "SELECT name, standard, protected, sign_up, host, revision, ruleset_revision, document_revision, created_at \
-         FROM environments "
+        "SELECT name, standard, protected, sign_up, host, revision, ruleset_revision, document_revision, created_at, \
+         min_revision FROM environments "
     };
 }
 
@@ -50,6 +52,7 @@ impl TryFrom<&Row> for Environment {
             ruleset_revision: row.integer(6)?,
             document_revision: row.integer(7)?,
             created_at: row.time(8)?,
+            min_revision: row.integer(9)?,
         })
     }
 }
@@ -67,6 +70,7 @@ impl Environment {
             ruleset_revision: 0,
             document_revision: 0,
             created_at: now,
+            min_revision: 0,
         }
     }
 

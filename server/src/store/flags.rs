@@ -39,6 +39,8 @@ impl StoredFlag {
 pub struct StoredSetting {
     pub setting: Setting,
     pub revision: i64,
+    /// Whether the watermark holds the off value against older tokens.
+    pub killed: bool,
 }
 
 /// Which flags are wanted.
@@ -133,12 +135,15 @@ impl Connection {
     }
 
     pub async fn setting(&mut self, stored: &StoredFlag, environment: &str) -> Result<StoredSetting> {
-        let sql = "SELECT document, revision FROM settings WHERE flag = $1 AND environment = $2";
+        let sql = "SELECT s.document, s.revision, k.revision FROM settings s \
+                   LEFT JOIN kills k ON k.flag = s.flag AND k.environment = s.environment \
+                   WHERE s.flag = $1 AND s.environment = $2";
         let row = self.row(sql, params![&*stored.flag.id, environment]).await?;
         let Some(row) = row else {
-            return Ok(StoredSetting { setting: Setting::default(), revision: stored.created_revision });
+            return Ok(StoredSetting { setting: Setting::default(), revision: stored.created_revision, killed: false });
         };
-        Ok(StoredSetting { setting: parse_setting(Some(row.text(0)?), &stored.flag)?, revision: row.integer(1)? })
+        let setting = parse_setting(Some(row.text(0)?), &stored.flag)?;
+        Ok(StoredSetting { setting, revision: row.integer(1)?, killed: row.maybe_integer(2)?.is_some() })
     }
 
     /// The settings of all flags, archived ones too, that are stored for an environment: the flag's key and the setting.
@@ -161,14 +166,17 @@ impl Connection {
         limit: i64,
     ) -> Result<Vec<(StoredFlag, StoredSetting)>> {
         let sql = "SELECT f.document, f.revision, f.created_revision, f.created_at, f.updated_at, f.archived_at, \
-                   s.document, s.revision FROM flags f LEFT JOIN settings s ON s.flag = f.id AND s.environment = $1 \
+                   s.document, s.revision, k.revision FROM flags f \
+                   LEFT JOIN settings s ON s.flag = f.id AND s.environment = $1 \
+                   LEFT JOIN kills k ON k.flag = f.id AND k.environment = $1 \
                    WHERE f.key > $2 AND f.archived_at IS NULL ORDER BY f.key LIMIT $3";
         let mut settings = Vec::new();
         for row in self.rows(sql, params![environment, cursor, limit]).await? {
             let flag = StoredFlag::try_from(&row)?;
             let setting = parse_setting(row.maybe_text(6)?, &flag.flag)?;
             let revision = row.maybe_integer(7)?.unwrap_or(flag.created_revision);
-            settings.push((flag, StoredSetting { setting, revision }));
+            let killed = row.maybe_integer(8)?.is_some();
+            settings.push((flag, StoredSetting { setting, revision, killed }));
         }
         Ok(settings)
     }
@@ -196,13 +204,17 @@ impl Write {
         self.execute(sql, params![&*after.flag.id, document, after.revision, after.updated_at, after.archived_at]).await?;
         let edit = Edit::new(Entity::Flag, &*before.flag.id, Some(before.document()?), Some(after.document()?));
         self.record(edit.flag(&before.flag.id));
-        Ok(())
+        match after.archived_at {
+            Some(_) => self.unkill(&after.flag, None).await,
+            None => self.renew_kills(&before.flag, &after.flag).await,
+        }
     }
 
     /// Deletes a flag with its settings and overrides, each noted in the log.
     pub async fn delete_flag(&mut self, stored: &StoredFlag) -> Result<()> {
         let id = &*stored.flag.id;
         self.drop_overrides(&stored.flag, None, None).await?;
+        self.unkill(&stored.flag, None).await?;
         for environment in self.environments().await? {
             let found = self.setting(stored, &environment.name).await?;
             if found.revision != stored.created_revision || found.setting != Setting::default() {
@@ -214,12 +226,15 @@ impl Write {
         Ok(())
     }
 
-    /// Replaces a setting whole.
+    /// Replaces a setting whole. One that is enabled is not killed any more.
     pub async fn put_setting(&mut self, flag: &Flag, environment: &str, before: &Setting, after: &Setting) -> Result<()> {
         let sql = "INSERT INTO settings (flag, environment, document, revision) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT (flag, environment) DO UPDATE SET document = excluded.document, revision = excluded.revision";
         self.execute(sql, params![&*flag.id, environment, to_value(after)?.to_string(), self.revision]).await?;
         self.record(setting_edit(flag, environment, Some(before), Some(after))?);
+        if after.enabled {
+            self.unkill(flag, Some(environment)).await?;
+        }
         Ok(())
     }
 }

@@ -62,6 +62,6 @@ impl Founding {
         let now = store.now();
         let sql = "INSERT INTO installation (id, revision, changed_at, epoch, key_check) VALUES (1, 1, $1, $2, $3)";
         self.connection.execute(sql, params![now, epoch, key_check]).await?;
-        Ok(super::Write::opened(self.connection, now, 1))
+        Ok(super::Write::opened(self.connection, now, 1, store.changes.clone()))
     }
 }

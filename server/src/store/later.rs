@@ -1,5 +1,7 @@
 //! What changed after a revision, as far as it concerns one place and the flags that are asked about.
 
+use std::collections::BTreeSet;
+
 use flagbearer::cause::PlaceChange;
 use flagbearer::place::Part;
 use serde_json::json;
@@ -14,6 +16,8 @@ use crate::error::{Error, Result};
 pub struct Later {
     /// To what decides the flags, in order.
     pub changes: Vec<PlaceChange>,
+    /// Which flags were killed, by id, with the revision.
+    pub kills: BTreeSet<(i64, String)>,
     /// The revisions of those to the user's membership in the organization.
     pub membership: Vec<i64>,
     /// The revisions of those to the application.
@@ -40,7 +44,7 @@ macro_rules! later {
             "SELECT e.revision, e.position, e.entity, e.id, e.user_id, e.after FROM edits e WHERE e.revision > $1 \
              AND e.flag ",
             $among,
-            " AND CASE WHEN e.entity = 'flag' THEN true WHEN e.entity = 'setting' THEN e.environment = $2 \
+            " AND CASE WHEN e.entity = 'flag' THEN true WHEN e.entity IN ('setting', 'kill') THEN e.environment = $2 \
              WHEN e.entity = 'override' THEN e.user_id = $3 OR (e.organization = $4 AND e.environment = $2) \
              ELSE false END UNION ALL ",
             branch!("e.entity = 'segment'"),
@@ -90,6 +94,12 @@ impl Later {
                 let list = if entity == "membership" { &mut self.membership } else { &mut self.application };
                 if list.last() != Some(&revision) {
                     list.push(revision);
+                }
+                return Ok(());
+            }
+            "kill" => {
+                if row.maybe_text(5)?.is_some() {
+                    self.kills.insert((revision, row.text(3)?));
                 }
                 return Ok(());
             }

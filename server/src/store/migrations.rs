@@ -29,6 +29,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0003_sign_in.sql"),
         include_str!("../../migrations/postgres/0003_sign_in.sql"),
     ),
+    (
+        4,
+        "kills",
+        include_str!("../../migrations/sqlite/0004_kills.sql"),
+        include_str!("../../migrations/postgres/0004_kills.sql"),
+    ),
 ];
 
 pub async fn run(engine: &Engine) -> Result<()> {

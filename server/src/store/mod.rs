@@ -15,6 +15,7 @@ mod idempotency;
 mod identities;
 mod identity_providers;
 mod installation;
+mod kills;
 mod later;
 mod migrations;
 mod overrides;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use flagbearer::ruleset::Ruleset;
 use flagbearer::timestamp::Timestamp;
+use tokio::sync::watch;
 
 pub use api_keys::{ApiKey, Role};
 pub use applications::{Application, Branding, MAX_ACCESS_TOKEN_TTL, RequestedClaim, StoredApplication};
@@ -49,6 +51,7 @@ pub use idempotency::{Memo, Remembered};
 pub use identities::Arrival;
 pub use identity_providers::{IdentityProvider, StoredIdentityProvider};
 pub use installation::{Founding, Installation};
+pub use kills::{Tide, WatermarkFacts};
 pub use later::Later;
 pub use overrides::{BooleanOverride, Level, StoredOverride};
 pub use passwords::{PasswordMark, StoredPassword};
@@ -76,6 +79,8 @@ pub struct Inner {
     clock: Arc<dyn Clock>,
     rulesets: snapshot::Newest<Ruleset>,
     signing_keys: snapshot::Newest<SigningKeys>,
+    /// Told of every change that this process makes.
+    changes: watch::Sender<i64>,
 }
 
 impl Deref for Store {
@@ -92,7 +97,7 @@ impl Store {
         let engine = Engine::open(url).await?;
         migrations::run(&engine).await?;
         let (rulesets, signing_keys) = Default::default();
-        let inner = Arc::new(Inner { engine, clock, rulesets, signing_keys });
+        let inner = Arc::new(Inner { engine, clock, rulesets, signing_keys, changes: watch::Sender::new(0) });
         Ok(Self { batches: rotate::Batches::start(inner.clone()), inner })
     }
 

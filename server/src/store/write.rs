@@ -8,10 +8,11 @@ use std::ops::{Deref, DerefMut};
 
 use flagbearer::timestamp::Timestamp;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::Store;
 use super::engine::{Connection, Parameter, Sql, params};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Who writes.
 #[derive(Debug, Clone)]
@@ -57,6 +58,10 @@ pub enum Entity {
     ApiKey,
     IdentityProvider,
     SigningKey,
+    /// What the watermark holds against older tokens.
+    Kill,
+    /// Below which revision the watermark calls tokens stale.
+    MinRevision,
 }
 
 impl Entity {
@@ -74,6 +79,8 @@ impl Entity {
             Self::ApiKey => "api_key",
             Self::IdentityProvider => "identity_provider",
             Self::SigningKey => "signing_key",
+            Self::Kill => "kill",
+            Self::MinRevision => "min_revision",
         }
     }
 
@@ -139,6 +146,8 @@ pub struct Write {
     pub revision: i64,
     edits: Vec<Edit>,
     remark: Option<&'static str>,
+    urgent: bool,
+    changes: watch::Sender<i64>,
 }
 
 impl Store {
@@ -149,7 +158,7 @@ impl Store {
         let row = connection.row(sql, &[]).await?.ok_or_else(|| Error::internal("the installation has no counter"))?;
         // Asked only now that the row is locked: a time taken before waiting could be older than the last change's.
         let now = self.clock.now().max(row.time(1)?);
-        Ok(Write::opened(connection, now, row.integer(0)?))
+        Ok(Write::opened(connection, now, row.integer(0)?, self.changes.clone()))
     }
 }
 
@@ -168,8 +177,8 @@ impl DerefMut for Write {
 }
 
 impl Write {
-    pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64) -> Self {
-        Self { connection, now, revision, edits: Vec::new(), remark: None }
+    pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64, changes: watch::Sender<i64>) -> Self {
+        Self { connection, now, revision, edits: Vec::new(), remark: None, urgent: false, changes }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -187,8 +196,16 @@ impl Write {
         self.remark = Some(text);
     }
 
+    /// Makes every older token stale, in each environment that the change touches.
+    pub fn make_urgent(&mut self) {
+        self.urgent = true;
+    }
+
     /// Writes the change and everything it describes, and makes both visible at once.
     pub async fn commit(mut self, author: &Author) -> Result<i64> {
+        if self.urgent {
+            self.raise_minimums().await?;
+        }
         let sql = "INSERT INTO changes (revision, at, actor_type, actor_id, actor_name, request_id, comment) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let parameters = params![
@@ -221,7 +238,24 @@ impl Write {
         }
         self.mark_environments().await?;
         self.connection.commit().await?;
+        self.changes.send_replace(self.revision);
         Ok(self.revision)
+    }
+
+    async fn raise_minimums(&mut self) -> Result<()> {
+        let edits = || self.edits.iter().filter(|edit| edit.entity.in_tokens());
+        let mut touched: BTreeSet<String> = edits().filter_map(|edit| edit.environment.clone()).collect();
+        if edits().any(|edit| edit.environment.is_none()) {
+            touched.extend(self.connection.environments().await?.into_iter().map(|environment| environment.name));
+        }
+        if touched.is_empty() {
+            let detail = "no token depends on this, so that none can be made stale by it; leave `urgent` out";
+            return Err(Error::new(Kind::Refused, "URGENCY_POINTLESS", detail));
+        }
+        for environment in touched {
+            self.raise_minimum(&environment).await?;
+        }
+        Ok(())
     }
 
     /// Moves the two numbers of every environment that the change touches.

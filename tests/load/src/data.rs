@@ -14,7 +14,7 @@ use crate::measure::ADMIN_KEY;
 pub const FIXTURE: &str = include_str!("../../vectors/fixture-30.json");
 const ORGANIZATIONS: usize = 1_000;
 
-async fn call(client: &Client, server: &str, method: Method, path: &str, body: &Value) -> Value {
+pub async fn call(client: &Client, server: &str, method: Method, path: &str, body: &Value) -> Value {
     let request = client.request(method, format!("{server}{path}")).bearer_auth(ADMIN_KEY).json(body);
     let response = request.send().await.expect("an answer");
     let status = response.status();

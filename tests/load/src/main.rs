@@ -2,10 +2,12 @@
 //!
 //! `cargo run --release --workspace --bin flagbearer-load` (with `--database-url postgres://…` for PostgreSQL). Prints
 //! throughput, latency, CPU per 10 000 refreshes, resident memory, and the ratio of CPU. A benchmark, never a test.
+//! With `followers` behind it: what thousands of followers of the watermark cost, and how fast a kill reaches them.
 
 mod baseline;
 mod data;
 mod drive;
+mod followers;
 mod measure;
 
 use std::time::Instant;
@@ -42,6 +44,14 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Open streams of the watermark, and kills.
+    Followers {
+        #[arg(long, default_value_t = 10_000)]
+        followers: usize,
+        /// How many kills and revivals are measured.
+        #[arg(long, default_value_t = 3)]
+        kills: usize,
+    },
     /// (Used by the program itself.) Runs the minimal handler.
     Baseline {
         #[arg(long)]
@@ -64,6 +74,12 @@ async fn main() {
         "sqlite" => format!("sqlite:{}", folder.join("load.db").display()),
         url => url.to_owned(),
     };
+
+    if let Some(Command::Followers { followers, kills }) = options.command {
+        followers::run(&url, &folder, followers, kills).await;
+        let _ = std::fs::remove_dir_all(&folder);
+        return;
+    }
 
     let mut server = Subject::server(&url, &folder).await;
     let started = Instant::now();

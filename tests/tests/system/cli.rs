@@ -219,6 +219,27 @@ async fn a_flag_lives_from_creation_to_deletion() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flag_is_killed_and_revived_and_older_tokens_are_made_stale() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    cli.run("flags create f --type boolean --default true").await.ok();
+    let said = cli.run("flags kill f -e production --comment 'it burns'").await.ok();
+    assert!(said.starts_with("Killed `f` in production (revision ") && said.ends_with(": narrowed\n"), "{said}");
+    assert!(cli.run("flags show f").await.ok().contains("killed: everybody gets the off value"));
+    let said = cli.run("flags revive f -e production").await.ok();
+    assert!(said.starts_with("Revived `f` in production (revision ") && said.ends_with(": widened\n"), "{said}");
+    cli.run("flags revive f -e production").await.refused("KILL_NOT_FOUND");
+
+    let said = cli.run("environments min-revision production").await.ok();
+    assert!(said.starts_with("Every older token of `production` is stale now (revision "), "{said}");
+    let minimum = async || cli.json("environments show production").await["min_revision"].clone();
+    let before = minimum().await;
+    cli.run("flags set f -e production --off").await.ok();
+    assert_eq!(minimum().await, before, "not urgent");
+    let changed = cli.json("flags set f -e production --on --urgent").await;
+    assert_eq!(minimum().await, changed["revision"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_are_json_and_those_of_string_flags_are_words() {
     let cli = Cli::start(Engine::Sqlite).await;
     let created = cli.json("flags create variant --type string --default control").await;

@@ -90,7 +90,7 @@ impl Told {
         let environment = environment.ok_or_else(|| Error::internal("a key without an environment"))?;
         call.may_read(&environment)?;
         connection.check_revision(issued.flags_revision).await?;
-        let carried = issued.flags.get_all_flags().map(|(key, value)| (key.to_owned(), value.to_json())).collect();
+        let carried = issued.flags.get_all_flags().map(|(key, value)| (key.into_owned(), value.to_json())).collect();
         let machine = issued.is_machine();
         Ok(Self {
             of: Whereabouts {

@@ -53,6 +53,7 @@ pub async fn metadata(State(app): State<App>, Place(environment): Place) -> Resu
         "end_session_endpoint": at("/logout"),
         "revocation_endpoint": at("/oauth2/revoke"),
         "introspection_endpoint": at("/oauth2/introspect"),
+        "watermark_endpoint": app.issuer.places.watermark_endpoint(&environment),
         "jwks_uri": at("/.well-known/jwks.json"),
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "claims_supported": [

@@ -1,0 +1,168 @@
+'use strict'
+
+// Following the watermark: the network and the timers that the core's follower asks for. What to do when, and what to
+// believe, the core decides.
+
+const http = require('node:http')
+const https = require('node:https')
+const { unpack } = require('./tables.js')
+
+/** A GET whose connection does not keep the process from ending, which no `fetch` can be told. */
+function quietGet(url, { signal, headers }) {
+  return new Promise((resolve, reject) => {
+    const request = (url.startsWith('https:') ? https : http).get(url, { signal, headers, agent: false }, (response) => {
+      resolve({ status: response.statusCode, headers: { get: (name) => response.headers[name] ?? null }, body: response })
+    })
+    request.on('socket', (socket) => socket.unref())
+    request.on('error', reject)
+  })
+}
+
+/** The tables' order. */
+const TYPES = ['boolean', 'string', 'integer', 'json']
+
+/** What the newest watermark overrules of tokens of one revision: killed flags, and whether they are too old. */
+class Overruled {
+  constructor(text) {
+    const tables = text.split('\u001e')
+    this.stale = tables.pop() === 'true'
+    this.killed = new Map()
+    tables.forEach((table, i) => {
+      for (const [key, value] of unpack(table)) this.killed.set(key, { type: TYPES[i], value })
+    })
+  }
+}
+
+/** What flag sets are read under. Reading asks nobody: what holds for a revision is unpacked once for each watermark. */
+class Watermark {
+  #native
+  #byRevision = new Map()
+
+  /** `native` answers `overruled(revision)` and `stateOf(revision, now)`. */
+  constructor(native) {
+    this.#native = native
+  }
+
+  of(revision) {
+    let found = this.#byRevision.get(revision)
+    if (found === undefined) {
+      const text = this.#native.overruled(revision)
+      found = text == null ? null : new Overruled(text)
+      this.#byRevision.set(revision, found)
+    }
+    return found
+  }
+
+  stateOf(revision) {
+    return this.#native.stateOf(revision, Date.now())
+  }
+
+  /** Something came, and may say otherwise. */
+  renew() {
+    this.#byRevision.clear()
+  }
+}
+
+/** The longest watermark that is read. */
+const MAX_BYTES = 1024 * 1024
+/** How long a whole answer may take. */
+const TIMEOUT = 5000
+/** Longer than any pause of the core's; a clock that was set back must not stretch one. */
+const LONGEST_PAUSE = 60_000
+
+class Follower {
+  #reader
+  #watermark
+  #fetch
+  #fetchKeys
+  #timer
+  #underWay
+  #closed = false
+
+  /** `fetchKeys` resolves once the core has what it can get. */
+  constructor(reader, watermark, fetch, fetchKeys) {
+    this.#reader = reader
+    this.#watermark = watermark
+    this.#fetch = fetch ?? quietGet
+    this.#fetchKeys = fetchKeys
+    this.#next()
+  }
+
+  close() {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    this.#underWay?.abort()
+  }
+
+  /** Does what the core says, and comes back when it says. */
+  #next() {
+    clearTimeout(this.#timer)
+    while (!this.#closed) {
+      const step = this.#reader.pollWatermark(Date.now())
+      if (step.until !== undefined) {
+        const pause = Math.min(Math.max(step.until - Date.now(), 1), LONGEST_PAUSE)
+        this.#timer = setTimeout(() => this.#next(), pause).unref()
+        return
+      }
+      if (step.url === undefined) {
+        void this.#fetchKeys().then(() => this.#next())
+        return
+      }
+      // What was under way before is given up.
+      this.#underWay?.abort()
+      this.#underWay = new AbortController()
+      void this.#take(step, this.#underWay)
+    }
+  }
+
+  #came(work) {
+    if (this.#closed) return
+    work(Date.now())
+    this.#watermark.renew()
+    this.#next()
+  }
+
+  async #take({ id, url, stream, etag }, controller) {
+    const { signal } = controller
+    const headers = { accept: stream ? 'text/event-stream' : 'application/jwt, application/json' }
+    if (etag !== undefined) headers['if-none-match'] = etag
+    // A stream lasts; the core says when it has been silent for too long.
+    const limit = stream ? undefined : setTimeout(() => controller.abort(), TIMEOUT).unref()
+    try {
+      const response = await this.#fetch(url, { signal, headers, redirect: 'error', credentials: 'omit' })
+      if (response.status === 304) {
+        this.#came((now) => this.#reader.watermarkUnmodified(id, now))
+      } else if (response.status === 200 && stream) {
+        for await (const chunk of response.body) {
+          if (signal.aborted) break
+          this.#came((now) => this.#reader.watermarkBytes(id, chunk, now))
+        }
+      } else if (response.status === 200) {
+        const body = await whole(response.body, MAX_BYTES)
+        const tag = response.headers.get('etag') ?? undefined
+        if (body !== undefined) this.#came((now) => this.#reader.watermarkBody(id, body, tag, now))
+      }
+    } catch {
+      // Whatever it was: it came to nothing.
+    } finally {
+      clearTimeout(limit)
+      controller.abort()
+    }
+    // The core passes over what is said of a step that has come to its end already.
+    this.#came((now) => this.#reader.watermarkFailed(id, now))
+  }
+}
+
+/** A body, unless it is longer than is read. */
+async function whole(body, maxBytes) {
+  const chunks = []
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.byteLength
+    if (bytes > maxBytes) return undefined
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+module.exports = { Watermark, Follower, whole }
