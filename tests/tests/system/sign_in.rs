@@ -415,7 +415,9 @@ on_both_engines! {
         let document = json!({ "public": true, "logout_uris": [after] });
         let client = Client::register(&admin, "staging", document.clone()).await;
         let other = Client::public(&admin, "staging").await;
-        let kinde = Client::register(&admin, "staging", json!({ "profile": "kinde", "logout_uris": [after] })).await;
+        // With an audience its access token looks most like an ID token.
+        let kindes = json!({ "profile": "kinde", "audience": "https://api.example.com", "logout_uris": [after] });
+        let kinde = Client::register(&admin, "staging", kindes).await;
         let elsewhere = Client::register(&admin, "production", document).await;
         let begin = async |client: &Client| {
             let url = client.authorization_url(&[("scope", "openid")]);
@@ -436,13 +438,13 @@ on_both_engines! {
         let access = kept["access_token"].as_str().expect("a token").to_owned();
         let kindes = begin(&kinde).await;
         let kindes_access = kindes["access_token"].as_str().expect("a token").to_owned();
-        let (signed, signature) = hint(&kept).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a JWT");
-        let turned: String = signature.chars().rev().collect();
+        let (mine, theirs) = (hint(&kept), hint(&bystander));
+        let signed = mine.rsplit_once('.').expect("a JWT").0;
+        let signature = theirs.rsplit_once('.').expect("a JWT").1;
         let foreign = hint(&begin(&elsewhere).await);
-        for wrong in [format!("{signed}.{turned}"), format!("{signed}."), foreign, access, kindes_access, "x".to_owned()] {
+        for wrong in [format!("{signed}.{signature}"), format!("{signed}."), foreign, access, kindes_access, "x".to_owned()] {
             sign_out(&[("id_token_hint", &wrong)]).await;
         }
-        let mine = hint(&kept);
         assert!(!sign_out(&[("id_token_hint", &mine), ("client_id", &other.id), ("post_logout_redirect_uri", after)]).await);
         let kept = client.refresh(&kept).await.ok();
         let kindes = kinde.refresh(&kindes).await.ok();
