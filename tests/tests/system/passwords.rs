@@ -44,8 +44,8 @@ async fn person(admin: &Api, id: &str, email: &str) -> Value {
 /// A browser that is signed in at an environment, put there behind the server's back.
 async fn browser(server: &TestServer, user: &str, environment: &str) {
     let sql = format!(
-        "INSERT INTO browsers (hash, environment, user_id, method, auth_time, expires_at) \
-         VALUES ('{user} {environment}', '{environment}', '{user}', 'password', 0, 9000000000000)"
+        "INSERT INTO browsers (hash, id, environment, user_id, method, auth_time, expires_at) \
+         VALUES ('{user} {environment}', 'brw_{user} {environment}', '{environment}', '{user}', 'password', 0, 9000000000000)"
     );
     server.database.execute(&sql).await;
 }
