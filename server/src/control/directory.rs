@@ -235,7 +235,11 @@ impl Control {
         }
         let revision = write.revision;
         let answer = Answer::done(outcome.answer(revision, after.answer()?)?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = self.finish(write, call, answer).await?;
+        if hash.is_some() {
+            self.issuer.unlock(&after).await;
+        }
+        Ok(answer)
     }
 
     async fn hash(&self, password: Option<&Password>) -> Result<Option<String>> {

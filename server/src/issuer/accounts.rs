@@ -128,6 +128,11 @@ fn from_address(kind: &str, address: IpAddr) -> Limit {
     Limit::new(&format!("{kind} from {network}"), ATTEMPTS_PER_ADDRESS)
 }
 
+/// Attempts at the account that this address belongs to, or would.
+fn at_account(email: &str) -> Limit {
+    Limit::new(&format!("account {}", email::key(email)), ATTEMPTS_PER_ACCOUNT)
+}
+
 impl Issuer {
     /// Who signs in by this address and password, whichever environment it is for. Each attempt is counted, by account and
     /// by where it comes from, before it is judged; a good one clears the account's count.
@@ -139,7 +144,7 @@ impl Issuer {
     ) -> Result<ByPassword, SignInRefused> {
         let email = email.trim();
         let from = from_address("password", address);
-        let account = Limit::new(&format!("account {}", email::key(email)), ATTEMPTS_PER_ACCOUNT);
+        let account = at_account(email);
         let began = self.store.begin_sign_in(&from, &account).await?;
         // No database keeps NUL: there is no such account.
         let stored = if email.contains('\0') { None } else { self.store.read().await?.password(email).await? };
@@ -220,7 +225,17 @@ impl Issuer {
         write.put_password(&user, &password_hash).await?;
         write.note_user(&user)?;
         write.commit(&Author::system("reset page", "a password was set by a link").on_request(request_id)).await?;
+        self.unlock(&user).await;
         Ok(user)
+    }
+
+    /// Lets a user in whose password has just been set, and who may have been locked out for guessing at the former one. Aside
+    /// from the write that set it, whose rows a sign-in takes in another order; where it fails, the lock ends by itself.
+    pub async fn unlock(&self, user: &User) {
+        let Some(email) = &user.email else { return };
+        if let Err(error) = self.store.forget_attempts(&at_account(email)).await {
+            tracing::warn!(%error, "an account could not be unlocked");
+        }
     }
 
     /// Counts a wrong secret (an API key, a client's secret, a link) by where it came from. Refused where there were too

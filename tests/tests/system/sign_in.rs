@@ -223,6 +223,10 @@ on_both_engines! {
         let late = browser.submit(&page, &answers).await;
         is_a_page(&late, 400);
         assert!(late.words().contains("open too long"), "{}", late.words());
+        let mut without_cookie = Browser::new();
+        let refused = without_cookie.submit(&page, &answers).await;
+        is_a_page(&refused, 400);
+        assert!(refused.words().contains("Allow cookies here"), "{}", refused.words());
         let page = browser.visit(&late.link("Start again")).await;
         let page = browser.submit(&page, &answers).await;
         assert_eq!(page.told()["state"], "kept~*");
