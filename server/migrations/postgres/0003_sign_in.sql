@@ -11,6 +11,8 @@ ALTER TABLE users ADD COLUMN picture TEXT COLLATE "C";
 ALTER TABLE users ADD COLUMN last_sign_in_at BIGINT;
 ALTER TABLE users ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0;
 UPDATE users SET updated_at = created_at;
+-- Whether an address is somebody's already is asked at each sign-up.
+CREATE INDEX users_address ON users (lower(email));
 
 -- A user who signs in by email and password. One account an address, whatever its letters' case.
 CREATE TABLE passwords (

@@ -180,6 +180,7 @@ impl Control {
         let answer = Answer::done(Outcome::default().answer(write.revision, Value::Null)?);
         let answer = self.finish(write, call, answer).await?;
         self.issuer.keys.forget(name);
+        self.issuer.places.forget(name);
         Ok(answer)
     }
 }

@@ -18,9 +18,9 @@ mod workos;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::Uri;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, Uri};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use ipnet::IpNet;
@@ -172,8 +172,12 @@ fn issuers(app: &App) -> Router<App> {
     Router::new()
         .merge(issuer(app))
         .nest("/env/{environment}", issuer(app))
-        .route("/user_management/authorize", get(sign_in::authorize_workos))
-        .route("/user_management/sessions/logout", get(sign_in::logout_workos))
+        .merge(
+            Router::new()
+                .route("/user_management/authorize", get(sign_in::authorize_workos))
+                .route("/user_management/sessions/logout", get(sign_in::logout_workos))
+                .route_layer(from_fn(no_head)),
+        )
         // This one stands before the issuer's path (RFC 8414 §3.1).
         .route("/.well-known/oauth-authorization-server", get(oauth::metadata))
         .route("/.well-known/oauth-authorization-server/env/{environment}", get(oauth::metadata))
@@ -189,9 +193,7 @@ fn issuer(app: &App) -> Router<App> {
         ("/oauth2/introspect", post(oauth::introspect)),
         ("/oauth2/userinfo", get(oauth::user_info).post(oauth::user_info)),
     ];
-    cors::open(app, called)
-        .route("/.well-known/jwks.json", get(oauth::jwks))
-        .route("/.well-known/openid-configuration", get(oauth::metadata))
+    let pages = Router::new()
         .route("/oauth2/auth", get(sign_in::authorize).post(sign_in::authorize_posted))
         .route("/sign-in", get(sign_in::sign_in).post(sign_in::sign_in_posted))
         .route("/sign-in/upstream", get(sign_in::upstream))
@@ -200,4 +202,17 @@ fn issuer(app: &App) -> Router<App> {
         .route("/sign-up", get(sign_in::sign_up).post(sign_in::sign_up_posted))
         .route("/reset-password", get(sign_in::reset_password).post(sign_in::reset_password_posted))
         .route("/logout", get(sign_in::logout).post(sign_in::logout_posted))
+        .route_layer(from_fn(no_head));
+    cors::open(app, called)
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/openid-configuration", get(oauth::metadata))
+        .merge(pages)
+}
+
+/// Looking whether a page is there must not do what opening it does: a code is issued and a session ended by it.
+async fn no_head(request: Request, next: Next) -> Response {
+    if request.method() == Method::HEAD {
+        return Error::new(Kind::MethodUnknown, "METHOD_NOT_ALLOWED", "this page does not take this method").into_response();
+    }
+    next.run(request).await
 }

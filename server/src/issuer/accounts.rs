@@ -185,6 +185,10 @@ impl Issuer {
         if !write.environment(environment).await?.sign_up {
             return Err(SignUpRefused::Closed);
         }
+        // Also where nobody signs in by it: who comes first must not become, to everybody who reads addresses, somebody else.
+        if write.is_address_of_a_user(email).await? {
+            return Err(SignUpRefused::EmailTaken);
+        }
         let mut user = User::new(format!("usr_{}", random_alphanumeric(22)?), write.now);
         user.email = Some(email.to_owned());
         user.name = name.map(str::to_owned);

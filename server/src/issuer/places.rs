@@ -51,6 +51,11 @@ impl Places {
         Ok(())
     }
 
+    /// Forgets an environment that is gone.
+    pub fn forget(&self, environment: &str) {
+        self.hosts.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
+    }
+
     /// `iss` of an environment's tokens, and where its metadata is found. The environment is held already.
     pub fn url(&self, environment: &str) -> String {
         self.url_of(environment, self.hosts().get(environment).and_then(Option::as_deref))

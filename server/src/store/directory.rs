@@ -208,6 +208,12 @@ impl Connection {
         row.as_ref().map(User::try_from).transpose()
     }
 
+    /// Whether any user has this address, in whatever case its letters are.
+    pub async fn is_address_of_a_user(&mut self, address: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM users WHERE lower(email) = lower($1) LIMIT 1";
+        Ok(self.row(sql, params![address]).await?.is_some())
+    }
+
     pub async fn user(&mut self, id: &str) -> Result<User> {
         self.find_user(id).await?.ok_or_else(|| Error::not_found("user", id))
     }

@@ -108,6 +108,7 @@ on_both_engines! {
         let value = "/v1/flags/f/organizations/o?environment=preview";
         admin.put(value, json!({ "value": true })).await.ok();
         let key = server.api(&admin.key("viewer", Some("preview")).await);
+        admin.get("/env/preview/.well-known/openid-configuration").await.ok();
         let application = admin.application("preview").await;
         let problem = admin.delete("/v1/environments/preview?confirm=preview").await.refused(409, "ENVIRONMENT_IN_USE");
         assert_eq!(problem["listing"][0]["client_id"], application);
@@ -116,6 +117,7 @@ on_both_engines! {
         admin.delete("/v1/environments/production?confirm=production").await.refused(409, "ENVIRONMENT_IN_USE");
         assert_eq!(admin.delete("/v1/environments/preview?confirm=preview").await.status, 200);
         admin.get("/env/preview/.well-known/jwks.json").await.refused(404, "ENVIRONMENT_NOT_FOUND");
+        admin.get("/env/preview/.well-known/openid-configuration").await.refused(404, "ENVIRONMENT_NOT_FOUND");
         admin.get(setting).await.refused(404, "ENVIRONMENT_NOT_FOUND");
         key.get("/v1/flags").await.refused(401, "UNAUTHENTICATED");
 

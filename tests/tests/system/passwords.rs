@@ -350,13 +350,16 @@ on_both_engines! {
 
         let taken = sign_up(&issuer, "staging", "ALICE@example.com", "another password").await.expect_err("it is taken");
         assert!(matches!(taken, SignUpRefused::EmailTaken), "{taken:?}");
+        admin.post("/v1/users", json!({ "id": "boss", "email": "Boss@example.com" })).await.ok();
+        let taken = sign_up(&issuer, "staging", "boss@Example.com", PASSWORD).await.expect_err("it is somebody else's");
+        assert!(matches!(taken, SignUpRefused::EmailTaken), "{taken:?}");
         let unfit = sign_up(&issuer, "staging", "bob@example.com", "short").await.expect_err("it is short");
         assert!(matches!(unfit, SignUpRefused::Password(Unfit::TooShort)));
         assert!(matches!(sign_up(&issuer, "staging", "bob", PASSWORD).await, Err(SignUpRefused::EmailInvalid)));
         let name = issuer.sign_up("staging", "bob@example.com", Some("a\0b"), &Secret::new(PASSWORD), HOME, "").await;
         assert!(matches!(name, Err(SignUpRefused::NameInvalid)));
         assert!(matches!(sign_up(&issuer, "production", "bob@example.com", PASSWORD).await, Err(SignUpRefused::Closed)));
-        assert_eq!(admin.get("/v1/users").await.ok()["data"].as_array().expect("users").len(), 1, "nothing half done");
+        assert_eq!(admin.get("/v1/users").await.ok()["data"].as_array().expect("users").len(), 2, "nothing half done");
 
         let at_once = tokio::join!(
             sign_up(&issuer, "staging", "carol@example.com", PASSWORD),

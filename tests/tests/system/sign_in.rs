@@ -37,6 +37,15 @@ async fn sessions(admin: &Api) -> usize {
 }
 
 on_both_engines! {
+    async fn whether_a_page_is_there_can_be_asked_without_opening_it(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        for path in ["/oauth2/auth", "/logout", "/sign-in", "/env/staging/logout", "/user_management/sessions/logout"] {
+            let looked = admin.send(admin.request(reqwest::Method::HEAD, path)).await;
+            assert_eq!((looked.status, looked.header("set-cookie")), (405, ""), "{path}");
+        }
+    }
+
     async fn the_page_is_accessible_and_safe(engine: Engine) {
         let server = TestServer::start(engine).await;
         let admin = server.admin();
