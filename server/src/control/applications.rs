@@ -25,11 +25,11 @@ impl Control {
         write.environment(&application.environment).await?;
         write.insert_application(&application, secret.as_ref().map(Secret::hash).as_deref()).await?;
         let revision = write.revision;
-        let mut body = Outcome::default().answer(revision, answer(&StoredApplication { application, revision }))?;
+        let mut body = answer(&StoredApplication { application, revision });
         if let Some(secret) = &secret {
             body["client_secret"] = secret.expose().into();
         }
-        self.finish(write, call, Answer::created(body, revision)).await
+        self.conclude(write, call, &Outcome::default(), Answer::created(body, revision)).await
     }
 
     pub async fn applications(&self, call: &Call) -> Result<Answer> {
@@ -65,8 +65,8 @@ impl Control {
         write.update_application(&before.application, &after).await?;
         let revision = write.revision;
         let stored = StoredApplication { application: after, revision };
-        let answer = Answer::done(Outcome::default().answer(revision, answer(&stored))?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(answer(&stored)).at(revision);
+        self.conclude(write, call, &Outcome::default(), answer).await
     }
 
     /// Deletes an application; its sessions end.
@@ -77,7 +77,6 @@ impl Control {
         let before = write.application(client_id).await?;
         call.check_match(before.revision)?;
         write.delete_application(&before.application).await?;
-        let answer = Answer::done(Outcome::default().answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &Outcome::default(), Answer::done(Value::Null)).await
     }
 }

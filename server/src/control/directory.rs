@@ -118,8 +118,8 @@ impl Control {
         let mut organization = Organization { id, name, attributes, revision: 0, created_at: write.now };
         write.put_organization(None, &mut organization).await?;
         let revision = write.revision;
-        let answer = Answer::created(outcome.answer(revision, organization.answer()?)?, revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::created(organization.answer()?, revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     pub async fn organizations(&self, call: &Call) -> Result<Answer> {
@@ -154,8 +154,8 @@ impl Control {
         let outcome = effects::of_attributes(&mut write, kind, id, &before.attributes, &after.attributes).await?;
         write.put_organization(Some(&before), &mut after).await?;
         let revision = write.revision;
-        let answer = Answer::done(outcome.answer(revision, after.answer()?)?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(after.answer()?).at(revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     pub async fn delete_organization(&self, call: &Call, id: &str) -> Result<Answer> {
@@ -169,8 +169,7 @@ impl Control {
         let mut outcome = effects::of_attributes(&mut write, kind, id, &organization.attributes, &none).await?;
         outcome.merge(effects::of_lost_overrides(&mut write, kind, id).await?);
         write.delete_organization(&organization).await?;
-        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
     }
 
     pub async fn create_user(&self, call: &Call) -> Result<Answer> {
@@ -194,8 +193,8 @@ impl Control {
             write.put_password(&user, hash).await?;
         }
         let revision = write.revision;
-        let answer = Answer::created(outcome.answer(revision, user.answer()?)?, revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::created(user.answer()?, revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     pub async fn users(&self, call: &Call) -> Result<Answer> {
@@ -234,8 +233,8 @@ impl Control {
             write.remark("a password was set");
         }
         let revision = write.revision;
-        let answer = Answer::done(outcome.answer(revision, after.answer()?)?).at(revision);
-        let answer = self.finish(write, call, answer).await?;
+        let answer = Answer::done(after.answer()?).at(revision);
+        let answer = self.conclude(write, call, &outcome, answer).await?;
         if hash.is_some() {
             self.issuer.unlock(&after).await;
         }
@@ -259,8 +258,7 @@ impl Control {
         let mut outcome = effects::of_attributes(&mut write, SubjectKind::User, id, &user.attributes, &none).await?;
         outcome.merge(effects::of_lost_overrides(&mut write, SubjectKind::User, id).await?);
         write.delete_user(&user).await?;
-        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
     }
 
     pub async fn put_member(&self, call: &Call, organization: &str, user: &str) -> Result<Answer> {
@@ -281,8 +279,8 @@ impl Control {
         call.check_match(before.map(|before| before.revision))?;
         let stored = write.put_membership(organization, user, membership).await?;
         let revision = write.revision;
-        let answer = Answer::done(Outcome::default().answer(revision, stored.answer())?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(stored.answer()).at(revision);
+        self.conclude(write, call, &Outcome::default(), answer).await
     }
 
     pub async fn members(&self, call: &Call, organization: &str) -> Result<Answer> {
@@ -310,8 +308,7 @@ impl Control {
         let before = write.find_membership(organization, user).await?.ok_or_else(|| no_member(organization, user))?;
         call.check_match(before.revision)?;
         write.delete_membership(&before).await?;
-        let answer = Answer::done(Outcome::default().answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &Outcome::default(), Answer::done(Value::Null)).await
     }
 }
 

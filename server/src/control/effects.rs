@@ -1,14 +1,17 @@
 //! What a write does to whom: gathers the two sides of a change and asks the core.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use flagbearer::attributes::Attributes;
 use flagbearer::effect::{Change, Effect, Holdout, OverrideValues, StandingOverride, State};
-use flagbearer::flag::{Flag, FlagValue};
+use flagbearer::flag::{Flag, FlagKey, FlagValue};
 use flagbearer::segment::Segment;
 use flagbearer::setting::{Override, Setting};
 use flagbearer::subject::SubjectKind;
 use serde_json::{Value, json};
 
-use crate::error::Result;
+use super::Call;
+use crate::error::{Error, Result};
 use crate::store::{Connection, Level, StoredFlag, StoredOverride, Write};
 
 /// So many standing overrides of a flag, per level, are looked at for holdouts.
@@ -17,19 +20,27 @@ const CANDIDATES: i64 = 10_000;
 /// So many holdouts are answered; an answer that leaves some out says so.
 const HOLDOUTS: usize = 100;
 
+/// What a caller confirms who means to narrow what a protected environment serves.
+const NARROWING: &str = "narrowing";
+
 /// How a write changed who is served what, and who is held out.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    pub effect: Effect,
-    pub holdouts: Vec<Holdout>,
+    /// By environment and flag.
+    effects: BTreeMap<(String, FlagKey), Effect>,
+    holdouts: Vec<Holdout>,
     /// There are, or may be, more holdouts than these.
-    pub truncated: bool,
+    truncated: bool,
+    is_kill: bool,
 }
 
 impl Outcome {
     /// Adds another flag's or another environment's outcome.
     pub fn merge(&mut self, other: Outcome) {
-        self.effect = self.effect.merge(other.effect);
+        for (place, effect) in other.effects {
+            let standing = self.effects.entry(place).or_default();
+            *standing = standing.merge(effect);
+        }
         self.truncated |= other.truncated;
         for holdout in other.holdouts {
             if self.holdouts.contains(&holdout) {
@@ -41,10 +52,38 @@ impl Outcome {
             }
             self.holdouts.push(holdout);
         }
-        if self.effect == Effect::Narrowed {
+        if self.effect() == Effect::Narrowed {
             self.holdouts.clear();
             self.truncated = false;
         }
+    }
+
+    fn effect(&self) -> Effect {
+        self.effects.values().copied().collect()
+    }
+
+    /// Of a kill, which waits for nobody's confirmation.
+    pub fn of_kill(self) -> Self {
+        Self { is_kill: true, ..self }
+    }
+
+    /// Refuses what takes something away in an environment that is protected, until the caller says that it is meant.
+    pub fn hold_back(&self, call: &Call, protected: &BTreeSet<String>) -> Result<()> {
+        if self.is_kill || call.confirmed(NARROWING) {
+            return Ok(());
+        }
+        let takes = |effect: &Effect| matches!(effect, Effect::Narrowed | Effect::Mixed);
+        let held = self.effects.iter().filter(|((environment, _), effect)| takes(effect) && protected.contains(environment));
+        let listing: Vec<Value> = held
+            .map(|((environment, flag), effect)| json!({ "flag": flag, "environment": environment, "effect": effect }))
+            .collect();
+        if listing.is_empty() {
+            return Ok(());
+        }
+        // Whoever has confirmed something else already has to say both.
+        let said = call.confirm.iter().map(String::as_str).chain([NARROWING]).collect::<Vec<_>>().join(",");
+        let detail = format!("this takes away what protected environments serve now ({} in all)", listing.len());
+        Err(Error::unconfirmed(&said, detail).listing(listing))
     }
 
     /// The document that answers a write, with the outcome in it.
@@ -53,7 +92,7 @@ impl Outcome {
             document = json!({});
         }
         document["revision"] = revision.into();
-        document["effect"] = crate::store::to_value(&self.effect)?;
+        document["effect"] = crate::store::to_value(&self.effect())?;
         document["holdouts"] = crate::store::to_value(&self.holdouts)?;
         if self.truncated {
             document["holdouts_truncated"] = true.into();
@@ -64,6 +103,8 @@ impl Outcome {
 
 /// The overrides of one flag that bear on one environment.
 struct Standing {
+    environment: String,
+    flag: FlagKey,
     user_values: Vec<FlagValue>,
     organization_values: Vec<FlagValue>,
     candidates: Vec<StoredOverride>,
@@ -74,7 +115,8 @@ impl Standing {
     async fn values(connection: &mut Connection, flag: &Flag, environment: &str) -> Result<Self> {
         let user_values = connection.override_values(flag, "user", "").await?;
         let organization_values = connection.override_values(flag, "organization", environment).await?;
-        Ok(Self { user_values, organization_values, candidates: Vec::new() })
+        let (environment, flag) = (environment.to_owned(), flag.key.clone());
+        Ok(Self { environment, flag, user_values, organization_values, candidates: Vec::new() })
     }
 
     async fn read(connection: &mut Connection, flag: &Flag, environment: &str) -> Result<Self> {
@@ -103,7 +145,8 @@ impl Standing {
         let unseen = self.candidates.len() as i64 >= CANDIDATES && effect != Effect::Narrowed;
         let truncated = unseen || holdouts.len() > HOLDOUTS;
         holdouts.truncate(HOLDOUTS);
-        Outcome { effect, holdouts, truncated }
+        let effects = BTreeMap::from([((self.environment.clone(), self.flag.clone()), effect)]);
+        Outcome { effects, holdouts, truncated, is_kill: false }
     }
 }
 

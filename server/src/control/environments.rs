@@ -88,8 +88,8 @@ impl Control {
         write.insert_environment(&mut environment).await?;
         issuer::create_keys(&mut write, &self.key, &name).await?;
         let revision = write.revision;
-        let body = Outcome::default().answer(revision, self.environment_answer(&environment)?)?;
-        self.finish(write, call, Answer::created(body, revision)).await
+        let body = self.environment_answer(&environment)?;
+        self.conclude(write, call, &Outcome::default(), Answer::created(body, revision)).await
     }
 
     pub async fn environments(&self, call: &Call) -> Result<Answer> {
@@ -136,8 +136,8 @@ impl Control {
         write.update_environment(&before, &mut after).await?;
         after.revision = write.revision;
         let revision = write.revision;
-        let body = Outcome::default().answer(revision, self.environment_answer(&after)?)?;
-        self.finish(write, call, Answer::done(body).at(revision)).await
+        let body = self.environment_answer(&after)?;
+        self.conclude(write, call, &Outcome::default(), Answer::done(body).at(revision)).await
     }
 
     /// Makes every token of an environment that was issued before stale.
@@ -151,8 +151,8 @@ impl Control {
         write.raise_minimum(name).await?;
         let revision = write.revision;
         (environment.min_revision, environment.revision) = (revision, revision);
-        let body = Outcome::default().answer(revision, self.environment_answer(&environment)?)?;
-        self.finish(write, call, Answer::done(body)).await
+        let body = self.environment_answer(&environment)?;
+        self.conclude(write, call, &Outcome::default(), Answer::done(body)).await
     }
 
     /// Deletes an environment that no application is in. The caller says its name again.
@@ -177,8 +177,7 @@ impl Control {
             return Err(Error::unconfirmed(name, detail));
         }
         write.delete_environment(&environment).await?;
-        let answer = Answer::done(Outcome::default().answer(write.revision, Value::Null)?);
-        let answer = self.finish(write, call, answer).await?;
+        let answer = self.conclude(write, call, &Outcome::default(), Answer::done(Value::Null)).await?;
         self.issuer.keys.forget(name);
         self.issuer.places.forget(name);
         Ok(answer)

@@ -31,8 +31,8 @@ impl Control {
         let stored = write.insert_flag(flag).await?;
         let outcome = effects::of_flag(&mut write, None, Some(&stored)).await?;
         let revision = write.revision;
-        let answer = Answer::created(outcome.answer(revision, answer(&stored)?)?, revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::created(answer(&stored)?, revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     pub async fn flags(&self, call: &Call) -> Result<Answer> {
@@ -79,8 +79,8 @@ impl Control {
         drop_levels(&mut write, call, &before, &after.flag).await?;
         write.update_flag(&before, &mut after).await?;
         let revision = write.revision;
-        let answer = Answer::done(outcome.answer(revision, answer(&after)?)?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(answer(&after)?).at(revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     /// Archives a flag, which takes it out of tokens and keeps everything it has, or restores it.
@@ -96,8 +96,8 @@ impl Control {
         let outcome = effects::of_flag(&mut write, Some(&before), Some(&after)).await?;
         write.update_flag(&before, &mut after).await?;
         let revision = write.revision;
-        let answer = Answer::done(outcome.answer(revision, answer(&after)?)?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(answer(&after)?).at(revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     /// Deletes a flag. The caller says its key again; history remains, under the flag's id.
@@ -114,8 +114,7 @@ impl Control {
         }
         let outcome = effects::of_flag(&mut write, Some(&stored), None).await?;
         write.delete_flag(&stored).await?;
-        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
     }
 }
 

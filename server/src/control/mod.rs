@@ -29,6 +29,7 @@ pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
 pub use overrides::Whose;
 pub use roster::{Group, Roster, Unlisted};
 
+use self::effects::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
 use crate::secret::{InstallationKey, Secret, hash};
@@ -82,6 +83,15 @@ impl Control {
     pub fn memo(&self, once: &Once, answer: &Answer, seconds: i64) -> Result<Memo> {
         let sealed = self.key.seal(ANSWER, &answer.to_bytes())?;
         Ok(Memo { scope: once.scope.clone(), body_hash: once.body_hash.clone(), sealed, seconds })
+    }
+
+    /// Ends a write that may alter who is served what. Its outcome is in the answer, and reaches a caller in no other way, so
+    /// that nothing narrows a protected environment unsaid.
+    async fn conclude(&self, mut write: Write, call: &Call, outcome: &Outcome, mut answer: Answer) -> Result<Answer> {
+        let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
+        outcome.hold_back(call, &protected.collect())?;
+        answer.body = outcome.answer(write.revision, answer.body)?;
+        self.finish(write, call, answer).await
     }
 
     /// Ends a write: the change, and the answer to be remembered, become durable together.

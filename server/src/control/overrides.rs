@@ -58,8 +58,8 @@ impl Control {
         let outcome = effects::of_override(&mut write, &stored, level, standing, Some(&after)).await?;
         let written = write.put_override(&stored.flag, level, &after).await?;
         let revision = write.revision;
-        let answer = Answer::done(outcome.answer(revision, written.answer()?)?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(written.answer()?).at(revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     pub async fn delete_override(&self, call: &Call, key: &str, whose: Whose<'_>) -> Result<Answer> {
@@ -74,8 +74,7 @@ impl Control {
         call.check_match(before.revision)?;
         let outcome = effects::of_override(&mut write, &stored, level, Some(&before.document), None).await?;
         write.delete_override(&stored.flag, &before).await?;
-        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
     }
 
     pub async fn overrides(&self, call: &Call, key: &str) -> Result<Answer> {
@@ -114,8 +113,8 @@ impl Control {
         let stored: StoredFlag = write.flag(key).await?;
         let outcome = effects::of_dropped(&mut write, &stored, environment, level).await?;
         let dropped = write.drop_overrides(&stored.flag, environment, level).await?;
-        let answer = Answer::done(outcome.answer(write.revision, json!({ "removed": dropped.len() }))?);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(json!({ "removed": dropped.len() }));
+        self.conclude(write, call, &outcome, answer).await
     }
 }
 
@@ -147,8 +146,7 @@ impl Control {
             outcome.merge(effects::of_override(&mut write, &flag, level, Some(&before.document), None).await?);
             write.delete_override(&flag.flag, &before).await?;
         }
-        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
     }
 }
 

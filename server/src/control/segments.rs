@@ -26,8 +26,8 @@ impl Control {
         let outcome = effects::of_segment(&mut write, segment.key.as_str(), Some(&segment)).await?;
         let stored = write.put_segment(None, &segment).await?;
         let revision = write.revision;
-        let answer = Answer::created(outcome.answer(revision, answer(&stored)?)?, revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::created(answer(&stored)?, revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     pub async fn segments(&self, call: &Call) -> Result<Answer> {
@@ -76,8 +76,8 @@ impl Control {
         let outcome = effects::of_segment(&mut write, key, Some(&after)).await?;
         let stored = write.put_segment(Some(&before.segment), &after).await?;
         let revision = write.revision;
-        let answer = Answer::done(outcome.answer(revision, answer(&stored)?)?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(answer(&stored)?).at(revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 
     /// Deletes a segment that no rule names.
@@ -101,7 +101,6 @@ impl Control {
         }
         let outcome = effects::of_segment(&mut write, key, None).await?;
         write.delete_segment(&before.segment).await?;
-        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
     }
 }

@@ -140,8 +140,7 @@ impl Control {
             outcome.merge(effects::of_setting(&mut write, &stored, environment, &found.setting, &after, &segments).await?);
             write.put_setting(&stored.flag, environment, &found.setting, &after).await?;
         }
-        let answer = Answer::done(outcome.answer(write.revision, Value::Null)?);
-        self.finish(write, call, answer).await
+        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
     }
 
     /// The flags that have a value of their own in an environment, with it, in order of key.
@@ -214,15 +213,16 @@ impl Control {
         let after = change(&stored, &before)?;
         let segments = write.all_segments().await?;
         after.check_segments(|key| segments.iter().any(|segment| segment.key == *key))?;
-        let outcome = effects::of_setting(&mut write, &stored, environment, &before.setting, &after, &segments).await?;
+        let mut outcome = effects::of_setting(&mut write, &stored, environment, &before.setting, &after, &segments).await?;
         write.put_setting(&stored.flag, environment, &before.setting, &after).await?;
         if manner == Manner::Kill {
             write.kill(&stored.flag, environment).await?;
+            outcome = outcome.of_kill();
         }
         let revision = write.revision;
         let body = json!({ "setting": to_value(&after)? });
-        let answer = Answer::done(outcome.answer(revision, body)?).at(revision);
-        self.finish(write, call, answer).await
+        let answer = Answer::done(body).at(revision);
+        self.conclude(write, call, &outcome, answer).await
     }
 }
 

@@ -322,6 +322,19 @@ async fn passwords_are_read_from_standard_input_and_links_are_shown_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_narrowing_of_a_protected_environment_is_confirmed_on_the_command_line() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    cli.run("flags create f --type boolean --default false").await.ok();
+    cli.run("flags target f -e production --all").await.ok();
+    cli.run("environments edit production --protected true").await.ok();
+    let said = cli.run("flags target f -e production --none").await.refused("CONFIRMATION_REQUIRED");
+    assert!(said.contains("on the command line: --confirm narrowing") && said.contains("production"), "{said}");
+    cli.run("flags target f -e production --none --confirm narrowing").await.ok();
+    cli.run("flags target f -e production --all").await.ok();
+    cli.run("flags kill f -e production").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_directory_has_its_commands() {
     let cli = Cli::start(Engine::Sqlite).await;
     cli.run("environments create qa --protected").await.ok();

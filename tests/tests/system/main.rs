@@ -31,6 +31,7 @@ mod kill;
 mod kinde;
 mod kinde_management;
 mod matrix;
+mod narrowing;
 mod oauth;
 mod outbound;
 mod overrides;
