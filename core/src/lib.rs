@@ -9,6 +9,7 @@
 //! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
 //! | which value, and why | [`ruleset`], [`evaluation`] |
 //! | what a change does to whom | [`effect`] |
+//! | which flags have outlived their use | [`lifecycle`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
 //! | reading tokens without doing I/O | [`reader`] |
 //! | strict documents, times, errors | [`document`], [`timestamp`], [`error`] |
@@ -28,6 +29,7 @@ pub mod error;
 pub mod evaluation;
 pub mod flag;
 pub mod flag_set;
+pub mod lifecycle;
 mod members;
 pub mod mismatch;
 pub mod place;

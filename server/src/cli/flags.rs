@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
 use super::fields::{body, list, not_empty};
-use super::show::{Column, aligned, document, print, table, text, value as value_column};
+use super::show::{Column, aligned, document, print, table, text, value as value_column, words};
 use super::{Run, rules, value};
 
 pub const HELP: &str = "\
@@ -18,6 +18,7 @@ Examples:
   flagbearer flags override new_ai_model false -e production --organization org_a
   flagbearer flags kill new_ai_model -e production
   flagbearer flags show new_ai_model
+  flagbearer flags list --stale
 
 Each change says its effect:
   widened     some get it now, and nobody lost it
@@ -42,8 +43,14 @@ pub enum Command {
         /// List the archived flags instead.
         #[arg(long)]
         archived: bool,
+        /// Only flags that have outlived their use, each with why.
+        #[arg(long, conflicts_with = "archived")]
+        stale: bool,
+        /// For how many days nothing has to have changed. [default: 30]
+        #[arg(long, value_name = "DAYS", requires = "stale")]
+        stale_after: Option<String>,
         /// List the settings of this environment.
-        #[arg(long, short, value_name = "NAME", conflicts_with_all = ["query", "tag", "kind", "archived"])]
+        #[arg(long, short, value_name = "NAME", conflicts_with_all = ["query", "tag", "kind", "archived", "stale"])]
         environment: Option<String>,
         #[command(flatten)]
         page: Page,
@@ -370,13 +377,16 @@ impl Run for Command {
     async fn run(self, client: &Client) -> Result<(), Failure> {
         match self {
             Self::List { environment: Some(environment), page, .. } => settings(client, &environment, &page).await,
-            Self::List { query, tag, kind, archived, page, .. } => {
+            Self::List { query, tag, kind, archived, stale, stale_after, page, .. } => {
                 let request = Request::get(["flags"])
                     .query("query", query.as_deref())
                     .query("tag", tag.as_deref())
                     .query("kind", kind.as_deref())
-                    .query("archived", archived.then_some("true"));
-                client.list(request.page(&page), &COLUMNS).await
+                    .query("archived", archived.then_some("true"))
+                    .query("stale", stale.then_some("true"))
+                    .query("stale_after", stale_after.as_deref())
+                    .page(&page);
+                if stale { client.list_as(request, outlived).await } else { client.list(request, &COLUMNS).await }
             }
             Self::Show { key, environment: Some(environment) } => {
                 client.show(Request::get(["flags", &key, "environments", &environment])).await
@@ -441,6 +451,17 @@ impl Run for Command {
             }
         }
     }
+}
+
+/// Stale flags, each with a line for every reason.
+fn outlived(rows: &mut [Value]) -> String {
+    let reasons = rows.iter().flat_map(|flag| {
+        let findings = flag["stale"].as_array().into_iter().flatten();
+        findings
+            .map(move |finding| [&flag["key"], &finding["since"], &finding["code"], &finding["detail"]].map(words).to_vec())
+    });
+    let heading = ["KEY", "SINCE", "REASON", "WHY"].map(str::to_owned).to_vec();
+    aligned(&std::iter::once(heading).chain(reasons).collect::<Vec<_>>())
 }
 
 /// The type decides how the values of a flag are read.

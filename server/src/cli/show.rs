@@ -149,14 +149,22 @@ impl Client {
         columns: &[Column],
         in_words: impl Fn(&mut Value),
     ) -> Result<(), Failure> {
+        let shown = |rows: &mut [Value]| {
+            rows.iter_mut().for_each(&in_words);
+            table(rows, columns)
+        };
+        self.list_as(request, shown).await
+    }
+
+    /// The same, with the rows shown in another way; they are never none.
+    pub async fn list_as(&self, request: Request, shown: impl Fn(&mut [Value]) -> String) -> Result<(), Failure> {
         let mut answer = self.send(request).await?;
         if self.json {
             print_json(&answer);
             return Ok(());
         }
         let rows = answer["data"].as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
-        rows.iter_mut().for_each(in_words);
-        print(&if rows.is_empty() { "There are none.\n".to_owned() } else { table(rows, columns) });
+        print(&if rows.is_empty() { "There are none.\n".to_owned() } else { shown(rows) });
         if let Some(cursor) = answer["next_cursor"].as_str() {
             print(&format!("\nThere may be more: --cursor '{}'\n", plain(cursor)));
         }

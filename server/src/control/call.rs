@@ -107,6 +107,19 @@ impl Call {
             .ok_or_else(|| Error::malformed("PARAMETER_MISSING", format!("the parameter `{name}` is required")))
     }
 
+    /// A parameter that is `true` or `false`.
+    pub fn choice(&self, name: &str) -> Result<Option<bool>> {
+        match self.parameter(name) {
+            None => Ok(None),
+            Some("false") => Ok(Some(false)),
+            Some("true") => Ok(Some(true)),
+            Some(other) => {
+                let detail = format!("`{name}` is `true` or `false`, not `{other}`");
+                Err(Error::malformed("PARAMETER_INVALID", detail))
+            }
+        }
+    }
+
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>> {
         let parse = |text: &str| text.parse().map_err(|error: flagbearer::error::Error| error.under(&format!("?{name}")));
         Ok(self.parameter(name).map(parse).transpose()?)
@@ -174,6 +187,11 @@ impl Call {
             }
             _ => Ok(()),
         }
+    }
+
+    /// May read what concerns all environments at once.
+    pub fn may_read_everywhere(&self) -> Result<()> {
+        self.unbound("read what concerns all environments")
     }
 
     /// May change settings and organization overrides of this environment.

@@ -4,6 +4,7 @@ use flagbearer::flag::{Flag, FlagKey, FlagType};
 use serde_json::Value;
 
 use super::effects;
+use super::lifecycle::Wanted;
 use super::{Answer, Call, Control};
 use crate::error::{Error, Result};
 use crate::secret::random_alphanumeric;
@@ -35,25 +36,33 @@ impl Control {
         self.conclude(write, call, &outcome, answer).await
     }
 
+    /// Lists flags. With `stale` each says under `stale` why it has outlived its use.
     pub async fn flags(&self, call: &Call) -> Result<Answer> {
-        call.only(&["query", "tag", "kind", "archived", "cursor", "limit"])?;
-        let archived = match call.parameter("archived") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => {
-                let detail = format!("`archived` is `true` or `false`, not `{other}`");
-                return Err(Error::malformed("PARAMETER_INVALID", detail));
-            }
-        };
+        call.only(&["query", "tag", "kind", "stale", "stale_after", "archived", "cursor", "limit"])?;
         let filter = FlagFilter {
             query: call.parameter("query").map(str::to_owned),
             tag: call.parameter("tag").map(str::to_owned),
             kind: call.parameter("kind").map(str::to_owned),
-            archived,
+            archived: call.choice("archived")?.unwrap_or_default(),
         };
-        let limit = call.limit()?;
-        let flags = self.store.read().await?.flags(&filter, call.cursor(), limit).await?;
-        let data = flags.iter().map(answer).collect::<Result<Vec<_>>>()?;
+        let wanted = Wanted::read(call)?;
+        let (cursor, limit) = (call.cursor(), call.limit()?);
+        let mut connection = self.store.read().await?;
+        let mut data = Vec::new();
+        match wanted {
+            None => {
+                for stored in connection.flags(&filter, cursor, limit).await? {
+                    data.push(answer(&stored)?);
+                }
+            }
+            Some(wanted) => {
+                for (stored, findings) in wanted.flags(&mut connection, &filter, cursor, limit, self.store.now()).await? {
+                    let mut document = answer(&stored)?;
+                    document["stale"] = to_value(&findings)?;
+                    data.push(document);
+                }
+            }
+        }
         Ok(Answer::page(data, limit, |last| last["key"].as_str().unwrap_or_default().to_owned()))
     }
 

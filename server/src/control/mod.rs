@@ -12,6 +12,7 @@ mod evaluation;
 mod explain;
 mod flags;
 mod identity_providers;
+mod lifecycle;
 mod overrides;
 mod password_resets;
 mod roster;

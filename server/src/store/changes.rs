@@ -64,6 +64,21 @@ impl Connection {
         Ok(changes)
     }
 
+    /// When a flag, one of its settings or one of its overrides was last edited.
+    pub async fn flag_touched_at(&mut self, id: &str) -> Result<Timestamp> {
+        let sql = "SELECT at FROM changes WHERE revision = (SELECT max(revision) FROM edits WHERE flag = $1)";
+        let row = self.row(sql, params![id]).await?;
+        row.ok_or_else(|| Error::internal("a flag that no change made"))?.time(0)
+    }
+
+    /// When a segment was last edited.
+    pub async fn segment_touched_at(&mut self, key: &str) -> Result<Timestamp> {
+        let sql = "SELECT at FROM changes WHERE revision = \
+                   (SELECT max(revision) FROM edits WHERE entity = 'segment' AND id = $1)";
+        let row = self.row(sql, params![key]).await?;
+        row.ok_or_else(|| Error::internal("a segment that no change made"))?.time(0)
+    }
+
     pub async fn change(&mut self, revision: i64) -> Result<Value> {
         let row = self.row(concat!(columns!(), "WHERE c.revision = $1"), params![revision]).await?;
         let row = row.ok_or_else(|| Error::not_found("change", &revision.to_string()))?;

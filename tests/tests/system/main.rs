@@ -30,6 +30,7 @@ mod isolation;
 mod kill;
 mod kinde;
 mod kinde_management;
+mod lifecycle;
 mod matrix;
 mod narrowing;
 mod oauth;
