@@ -1,5 +1,5 @@
-// A real OpenID provider, to sign in with: node provider.js <redirect URI> [client_secret_basic | client_secret_post].
-// It accepts every name with every password, and prints one line when it listens:
+// A real OpenID provider, to sign in with: node provider.js <redirect URI> <client_secret_basic | client_secret_post> [port].
+// It accepts every name with every password, makes new keys each time it starts, and prints one line when it listens:
 //
 //   {"issuer": "http://127.0.0.1:…", "client_id": "…", "client_secret": "…"}
 
@@ -7,16 +7,16 @@ import { createServer } from 'node:http'
 import { generateKeyPairSync } from 'node:crypto'
 import Provider from 'oidc-provider'
 
-const [redirectUri, authentication = 'client_secret_basic'] = process.argv.slice(2)
+const [redirectUri, authentication, port = '0'] = process.argv.slice(2)
 const client = { client_id: 'flagbearer', client_secret: 'planted-client:secret&of?upstream%20' }
 
-/** A private key, as a JWK with a name of its own. */
-function key(kid, type, options) {
-  return { ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), kid, use: 'sig' }
+/** A private key, as a JWK; the provider names it by its thumbprint. */
+function key(type, options) {
+  return { ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), use: 'sig' }
 }
 
 const server = createServer()
-server.listen(0, '127.0.0.1', () => {
+server.listen(Number(port), '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`
   const provider = new Provider(issuer, {
     clients: [
@@ -29,7 +29,7 @@ server.listen(0, '127.0.0.1', () => {
       },
     ],
     clientAuthMethods: [authentication],
-    jwks: { keys: [key('rsa', 'rsa', { modulusLength: 2048 }), key('ec', 'ec', { namedCurve: 'P-256' })] },
+    jwks: { keys: [key('rsa', { modulusLength: 2048 }), key('ec', { namedCurve: 'P-256' })] },
     cookies: { keys: ['planted-cookie-key'] },
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
     // What we read is in the ID token, as with most providers.

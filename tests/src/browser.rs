@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::header::{HOST, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, Request, RequestBuilder, Url};
 
 /// A browser with its cookies. A clone is another profile that begins with the same.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Browser {
     client: Client,
     /// By host: ports do not tell cookies apart.
     pub cookies: BTreeMap<(String, String), String>,
+    /// Where requests by https end up, whatever their host.
+    behind_tls: Option<Url>,
 }
 
 /// Where a browser has come to.
@@ -39,13 +41,18 @@ pub struct Form {
 impl Default for Browser {
     fn default() -> Self {
         let client = Client::builder().redirect(Policy::none()).build().expect("an HTTP client");
-        Self { client, cookies: BTreeMap::new() }
+        Self { client, cookies: BTreeMap::new(), behind_tls: None }
     }
 }
 
 impl Browser {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A browser in a world where every https address leads to this server, through a proxy that ends TLS.
+    pub fn behind_tls(server: &str) -> Self {
+        Self { behind_tls: Some(server.parse().expect("an address")), ..Self::default() }
     }
 
     /// Goes to an address, and on wherever it leads on the same server.
@@ -88,7 +95,8 @@ impl Browser {
             if !cookies.is_empty() {
                 request = request.header("cookie", cookies.join("; "));
             }
-            let response = request.send().await.expect("the server answers");
+            let sent = self.through_proxy(request.build().expect("a request"));
+            let response = self.client.execute(sent).await.expect("the server answers");
             self.keep(&host, response.headers());
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let Some(location) = headers.get(LOCATION) else {
@@ -102,6 +110,18 @@ impl Browser {
             request = self.client.get(url.clone());
         }
         panic!("{url} redirects for ever");
+    }
+
+    fn through_proxy(&self, mut request: Request) -> Request {
+        let Some(server) = self.behind_tls.as_ref().filter(|_| request.url().scheme() == "https") else { return request };
+        let asked = request.url().clone();
+        let host = asked.authority().parse().expect("a host");
+        request.headers_mut().insert(HOST, host);
+        let mut url = server.clone();
+        url.set_path(asked.path());
+        url.set_query(asked.query());
+        *request.url_mut() = url;
+        request
     }
 
     fn keep(&mut self, host: &str, headers: &HeaderMap) {

@@ -1,9 +1,10 @@
 //! The server inside the test's own process, with a clock that the test drives.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use flagbearer::timestamp::Timestamp;
-use flagbearer_server::clock::ManualClock;
+use flagbearer_server::clock::{Clock, ManualClock};
 use flagbearer_server::config::Config;
 use flagbearer_server::issuer::Issuer;
 use flagbearer_server::outbound::Outbound;
@@ -72,6 +73,12 @@ impl TestServer {
             server.run(stopped).await.expect("the server runs");
         });
         Self { url, clock, database, stop: Some(stop), running: Some(running) }
+    }
+
+    /// Sets the clock to the real time, in which what is not ours lives.
+    pub fn live_in_the_present(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
+        self.clock.advance(i64::try_from(now).expect("a time") - self.clock.now().seconds());
     }
 
     /// The API as an administrator uses it.

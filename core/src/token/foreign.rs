@@ -92,23 +92,18 @@ impl<'t> ForeignToken<'t> {
         self.judge(expected, now)
     }
 
+    /// What it says, once it is signed with one of these keys and is an ID token of this issuer: of whatever age, and for
+    /// whomever. That is enough of a hint (OpenID Connect RP-Initiated Logout 1.0 §2), and of nothing else.
+    ///
+    /// Errors: those of [`ForeignToken::verify`], but for `AudienceMismatch` `TokenExpired` `TokenNotYetValid`.
+    pub fn verify_hint(self, issuer: &str, keys: &KeySet) -> Result<ForeignClaims> {
+        self.signed.check(keys)?;
+        let (claims, root) = self.said(issuer, false)?;
+        claims.told(root)
+    }
+
     fn judge(self, expected: &Expected<'_>, now: Timestamp) -> Result<ForeignClaims> {
-        let token_type = self.token_type.as_deref();
-        let typed = token_type.is_none()
-            || is_type(token_type, TYPE_JWT)
-            || expected.access_token && is_type(token_type, TYPE_ACCESS_TOKEN);
-        // Logout and other event tokens (RFC 8417 §2.2) are signed with the same keys, often without a `typ` of their own.
-        if !typed || self.claims.contains_key("events") {
-            return Err(Error::new(ErrorCode::TypeInvalid, "the token is not of a type that says who somebody is"));
-        }
-        let root = Value::Object(self.claims);
-        let claims = registered(&root)?;
-        if claims.issuer != expected.issuer {
-            return Err(Error::new(
-                ErrorCode::IssuerMismatch,
-                format!("the token is not of the issuer `{}`", expected.issuer),
-            ));
-        }
+        let (claims, root) = self.said(expected.issuer, expected.access_token)?;
         if !claims.audience.iter().any(|audience| audience == expected.audience) {
             return Err(Error::new(ErrorCode::AudienceMismatch, format!("the token is not for `{}`", expected.audience)));
         }
@@ -120,11 +115,24 @@ impl<'t> ForeignToken<'t> {
         if now + DEFAULT_LEEWAY_SECONDS < earliest {
             return Err(Error::new(ErrorCode::TokenNotYetValid, "the token is not valid yet; compare the clocks"));
         }
-        let Registered { subject, audience, authorized_party, nonce, issued_at, auth_time, .. } = claims;
-        let time = |seconds: f64| Timestamp::from_seconds(seconds as i64);
-        let (issued_at, auth_time) = (time(issued_at), auth_time.map(time));
-        let Value::Object(all) = root else { return Err(malformed("the token's claims are not an object")) };
-        Ok(ForeignClaims { subject, audience, authorized_party, nonce, issued_at, auth_time, all })
+        claims.told(root)
+    }
+
+    /// The claims, where they are of the right type of token and of this issuer.
+    fn said(self, issuer: &str, access_token: bool) -> Result<(Registered, Value)> {
+        let token_type = self.token_type.as_deref();
+        let typed =
+            token_type.is_none() || is_type(token_type, TYPE_JWT) || access_token && is_type(token_type, TYPE_ACCESS_TOKEN);
+        // Logout and other event tokens (RFC 8417 §2.2) are signed with the same keys, often without a `typ` of their own.
+        if !typed || self.claims.contains_key("events") {
+            return Err(Error::new(ErrorCode::TypeInvalid, "the token is not of a type that says who somebody is"));
+        }
+        let root = Value::Object(self.claims);
+        let claims = registered(&root)?;
+        if claims.issuer != issuer {
+            return Err(Error::new(ErrorCode::IssuerMismatch, format!("the token is not of the issuer `{issuer}`")));
+        }
+        Ok((claims, root))
     }
 }
 
@@ -139,6 +147,17 @@ struct Registered {
     not_before: Option<f64>,
     issued_at: f64,
     auth_time: Option<f64>,
+}
+
+impl Registered {
+    /// What is told of them, beside all claims as they stand.
+    fn told(self, root: Value) -> Result<ForeignClaims> {
+        let Self { subject, audience, authorized_party, nonce, issued_at, auth_time, .. } = self;
+        let time = |seconds: f64| Timestamp::from_seconds(seconds as i64);
+        let (issued_at, auth_time) = (time(issued_at), auth_time.map(time));
+        let Value::Object(all) = root else { return Err(malformed("the token's claims are not an object")) };
+        Ok(ForeignClaims { subject, audience, authorized_party, nonce, issued_at, auth_time, all })
+    }
 }
 
 fn registered(claims: &Value) -> Result<Registered> {

@@ -234,7 +234,11 @@ impl Control {
         }
         let revision = write.revision;
         let answer = Answer::done(after.answer()?).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        let answer = self.conclude(write, call, &outcome, answer).await?;
+        if hash.is_some() {
+            self.issuer.unlock(&after).await;
+        }
+        Ok(answer)
     }
 
     async fn hash(&self, password: Option<&Password>) -> Result<Option<String>> {

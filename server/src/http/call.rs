@@ -14,6 +14,7 @@ use axum::{Extension, Json};
 use serde_json::Value;
 
 use super::address::ClientAddress;
+use super::error::uncached;
 use super::{App, request_id};
 use crate::control::{Actor, Answer, Call, IfMatch, Success};
 use crate::error::{Error, Kind, Result};
@@ -39,12 +40,11 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Turns a request into a [`Call`], and answers a retry with what was answered before.
+/// Turns a request into a [`Call`], and answers a retry with what was answered before. Whatever is answered is its caller's
+/// alone, and often a secret: nobody on the way keeps it.
 pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
-    match answer(app, request, next).await {
-        Ok(response) => response,
-        Err(error) => error.into_response(),
-    }
+    let answered = answer(app, request, next).await;
+    uncached(answered.unwrap_or_else(IntoResponse::into_response))
 }
 
 async fn answer(app: App, request: Request, next: Next) -> Result<Response> {

@@ -10,7 +10,7 @@ use crate::email;
 use crate::error::{Error, Kind};
 use crate::password::{Password, Unfit};
 use crate::secret::{Secret, random_alphanumeric};
-use crate::store::{Author, Limit, StoredPassword, User};
+use crate::store::{Author, Limit, PasswordMark, StoredPassword, User};
 
 /// How many attempts at one account, known or not, are let through in a quarter of an hour.
 const ATTEMPTS_PER_ACCOUNT: i64 = 10;
@@ -20,6 +20,13 @@ const ATTEMPTS_PER_ADDRESS: i64 = 100;
 
 /// The longest name of a user, in bytes.
 const MAX_NAME: usize = 256;
+
+/// Somebody who has just shown a password, or set one. What is begun with it, is begun only while that one is the user's.
+#[derive(Debug, Clone)]
+pub struct ByPassword {
+    pub user: User,
+    pub password: PasswordMark,
+}
 
 /// Why nobody was signed in.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -121,20 +128,30 @@ fn from_address(kind: &str, address: IpAddr) -> Limit {
     Limit::new(&format!("{kind} from {network}"), ATTEMPTS_PER_ADDRESS)
 }
 
+/// Attempts at the account that this address belongs to, or would.
+fn at_account(email: &str) -> Limit {
+    Limit::new(&format!("account {}", email::key(email)), ATTEMPTS_PER_ACCOUNT)
+}
+
 impl Issuer {
     /// Who signs in by this address and password, whichever environment it is for. Each attempt is counted, by account and
     /// by where it comes from, before it is judged; a good one clears the account's count.
-    pub async fn sign_in_by_password(&self, email: &str, password: &Secret, address: IpAddr) -> Result<User, SignInRefused> {
+    pub async fn sign_in_by_password(
+        &self,
+        email: &str,
+        password: &Secret,
+        address: IpAddr,
+    ) -> Result<ByPassword, SignInRefused> {
         let email = email.trim();
         let from = from_address("password", address);
-        let account = Limit::new(&format!("account {}", email::key(email)), ATTEMPTS_PER_ACCOUNT);
+        let account = at_account(email);
         let began = self.store.begin_sign_in(&from, &account).await?;
         // No database keeps NUL: there is no such account.
         let stored = if email.contains('\0') { None } else { self.store.read().await?.password(email).await? };
         let right = self.passwords.matches(password, stored.as_ref().map(|stored| stored.hash.clone())).await?;
         let Some(stored) = stored.filter(|_| right) else { return Err(SignInRefused::Wrong) };
         let user = self.store.finish_sign_in(&stored, &from, began, &account).await?;
-        user.ok_or(SignInRefused::Wrong)
+        Ok(ByPassword { user: user.ok_or(SignInRefused::Wrong)?, password: stored.mark() })
     }
 
     /// Makes an account, where the environment lets strangers do so. Its address is nobody's word but theirs: it is not
@@ -147,7 +164,7 @@ impl Issuer {
         password: &Secret,
         address: IpAddr,
         request_id: &str,
-    ) -> Result<User, SignUpRefused> {
+    ) -> Result<ByPassword, SignUpRefused> {
         if !self.store.read().await?.environment(environment).await?.sign_up {
             return Err(SignUpRefused::Closed);
         }
@@ -179,7 +196,7 @@ impl Issuer {
         write.note_password_sign_in(&stored, now).await?;
         let comment = format!("an account was made at the sign-up page of `{environment}`");
         write.commit(&Author::system("sign-up page", comment).on_request(request_id)).await?;
-        Ok(user)
+        Ok(ByPassword { user, password: stored.mark() })
     }
 
     /// Sets a password by a link that an administrator made. What a former password began ends, and every link of the user
@@ -208,7 +225,17 @@ impl Issuer {
         write.put_password(&user, &password_hash).await?;
         write.note_user(&user)?;
         write.commit(&Author::system("reset page", "a password was set by a link").on_request(request_id)).await?;
+        self.unlock(&user).await;
         Ok(user)
+    }
+
+    /// Lets a user in whose password has just been set, and who may have been locked out for guessing at the former one. Aside
+    /// from the write that set it, whose rows a sign-in takes in another order; where it fails, the lock ends by itself.
+    pub async fn unlock(&self, user: &User) {
+        let Some(email) = &user.email else { return };
+        if let Err(error) = self.store.forget_attempts(&at_account(email)).await {
+            tracing::warn!(%error, "an account could not be unlocked");
+        }
     }
 
     /// Counts a wrong secret (an API key, a client's secret, a link) by where it came from. Refused where there were too

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Issuer, NewSession, Refused, Remember, Tokens};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Application, Method, Origin};
+use crate::store::{Application, Method, Origin, PasswordMark};
 
 /// How long a choice is waited for, in seconds.
 const WAITING: i64 = 600;
@@ -22,6 +22,7 @@ struct Pending {
     /// When and how the user signed in.
     auth_time: i64,
     method: String,
+    password: Option<PasswordMark>,
 }
 
 /// A user who has just signed in at an application.
@@ -30,6 +31,8 @@ pub struct Entrant<'a> {
     pub user: &'a str,
     pub organization: Option<&'a str>,
     pub method: Method,
+    /// The one that was shown, where it was a password: the user is let in only as long as it is the user's.
+    pub password: Option<&'a PasswordMark>,
     pub auth_time: Timestamp,
     pub origin: Origin<'a>,
 }
@@ -44,15 +47,15 @@ impl Issuer {
         entrant: &Entrant<'_>,
         remember: Option<&Remember<'_>>,
     ) -> Result<Option<Tokens>, Refused> {
-        let Entrant { user, organization, method, auth_time, origin } = *entrant;
+        let Entrant { user, organization, method, password, auth_time, origin } = *entrant;
         let told = NewSession::told(user, organization, method, true, self.store.now());
-        match self.start(application, &NewSession { auth_time, origin, ..told }, remember).await {
+        match self.start(application, &NewSession { password, auth_time, origin, ..told }, remember).await {
             Ok(tokens) => Ok(tokens),
             // Whether there is such an organization is no stranger's business.
             Err(error) if error.kind == Kind::Forbidden || error.code == "ORGANIZATION_NOT_FOUND" => {
                 Err(Refused::NotAMember)
             }
-            // The user is not there any more.
+            // The user is not there any more, or the password is another.
             Err(error) if error.kind == Kind::NotFound => Err(Refused::Grant),
             Err(error) => Err(error.into()),
         }
@@ -65,6 +68,7 @@ impl Issuer {
             user: entrant.user.to_owned(),
             auth_time: entrant.auth_time.seconds(),
             method: entrant.method.as_str().to_owned(),
+            password: entrant.password.cloned(),
         };
         self.key.seal_text(PENDING, &serde_json::to_vec(&pending).map_err(Error::internal)?)
     }
@@ -87,7 +91,8 @@ impl Issuer {
             return Err(Refused::Grant);
         }
         let method = Method::from_stored(&pending.method)?;
-        let entrant = Entrant { user: &pending.user, organization: Some(organization), method, auth_time, origin };
+        let (organization, password) = (Some(organization), pending.password.as_ref());
+        let entrant = Entrant { user: &pending.user, organization, method, password, auth_time, origin };
         self.let_in(application, &entrant, remember).await
     }
 }

@@ -23,7 +23,7 @@ mod watermarks;
 
 use std::sync::Arc;
 
-pub use accounts::{ResetRefused, SignInRefused, SignUpRefused};
+pub use accounts::{ByPassword, ResetRefused, SignInRefused, SignUpRefused};
 pub use authorization::{Authorization, Lapsed, Stop};
 pub use codes::CodeGrant;
 pub use entry::Entrant;

@@ -1,8 +1,8 @@
-//! Access tokens that come back to their issuer: what is shown as `Authorization: Bearer` at endpoints of its own. A backend
-//! has to believe a token until it expires; here it is also asked whether its session still lives.
+//! Tokens that come back to their issuer. Access tokens are shown as `Authorization: Bearer` at endpoints of its own: a
+//! backend has to believe one until it expires; here it is also asked whether its session still lives. ID tokens are hints.
 
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{Issued, KeySet, Presented, Profile};
+use flagbearer::token::{ForeignToken, Issued, KeySet, Presented, Profile};
 use serde_json::{Map, Value, json};
 
 use super::{Issuer, has_scope, person, told_of_person};
@@ -48,7 +48,33 @@ pub(super) struct Good {
     connection: Connection,
 }
 
+/// Of what an ID token is a hint.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub client_id: String,
+    pub session: String,
+}
+
 impl Issuer {
+    /// What an ID token of a held environment is a hint of, however old it is and even if its key signs no more. `None` where
+    /// it is no such token: a hint that is not good is none.
+    pub(super) async fn hinted(&self, environment: &str, token: &str) -> Result<Option<Hint>> {
+        let Ok(token) = ForeignToken::parse(token) else { return Ok(None) };
+        let keys = self.store.signing_keys(environment).await?;
+        // With a key that was withdrawn, anybody may have signed it.
+        let key = keys.keys.iter().find(|key| token.key_id() == Some(key.kid.as_str()) && !key.withdrawn);
+        let Some(key) = key else { return Ok(None) };
+        let keys = KeySet::parse(format!("{{\"keys\":[{}]}}", key.jwk).as_bytes()).map_err(Error::internal)?;
+        let Ok(said) = token.verify_hint(&self.url(environment), &keys) else { return Ok(None) };
+        // An access token, which the vendors' profiles type alike.
+        if said.all.contains_key("flags_rev") {
+            return Ok(None);
+        }
+        let session = said.all.get("sid").and_then(Value::as_str).map(str::to_owned);
+        let client_id = said.audience.into_iter().next();
+        Ok(client_id.zip(session).map(|(client_id, session)| Hint { client_id, session }))
+    }
+
     /// The user whose token this is, in a held environment.
     ///
     /// Errors: `TOKEN_INVALID`.

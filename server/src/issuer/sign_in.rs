@@ -9,10 +9,10 @@ use flagbearer::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::authorization::{Authorization, Lapsed, Parameters, Stop, client_id, read, redirect_uri};
-use super::{Begun, Issuer};
+use super::{Begun, Issuer, SignInRefused};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{Secret, hash, random_alphanumeric};
-use crate::store::{Browser, Method, Origin, Surface};
+use crate::store::{Browser, Method, Origin, PasswordMark, Surface};
 
 /// How long a page waits for its user, in seconds.
 const WAITING: i64 = 3600;
@@ -135,14 +135,18 @@ impl Issuer {
         }
     }
 
-    /// Signs a browser in as a user, under a new cookie. `former` is the one it had.
+    /// Signs a browser in as a user, under a new cookie. `former` is the one it had; `password` the one that the user has just
+    /// shown, if it was one.
+    ///
+    /// Errors: `SignInRefused::Wrong` where the password is another by now.
     pub async fn sign_in_browser(
         &self,
         environment: &str,
         user: &str,
         method: Method,
+        password: Option<&PasswordMark>,
         former: Option<&Secret>,
-    ) -> Result<(Browser, Secret)> {
+    ) -> Result<(Browser, Secret), SignInRefused> {
         let now = self.store.now();
         let cookie = Secret::new(random_alphanumeric(43)?);
         let browser = Browser {
@@ -154,8 +158,8 @@ impl Issuer {
             expires_at: now.plus_seconds(SIGNED_IN),
         };
         let former = former.map(Secret::hash);
-        let browser = self.store.sign_in_browser(&browser, &cookie.hash(), former.as_deref()).await?;
-        Ok((browser, cookie))
+        let browser = self.store.sign_in_browser(&browser, password, &cookie.hash(), former.as_deref()).await?;
+        Ok((browser.ok_or(SignInRefused::Wrong)?, cookie))
     }
 
     /// What a request needs next of a browser: a user, an organization, or nothing more. `chosen` is the organization that

@@ -15,6 +15,8 @@ pub struct SignOut<'a> {
     pub browser: Option<&'a Secret>,
     /// A session that the application knows; it ends also where the browser is not known.
     pub session: Option<&'a str>,
+    /// An ID token of the application, which tells both session and client.
+    pub id_token_hint: Option<&'a str>,
     pub client_id: Option<&'a str>,
     /// Where to go afterwards.
     pub to: Option<&'a str>,
@@ -29,12 +31,20 @@ impl Issuer {
     /// Signs out, and answers where the browser may go then: only to an address that an application of the environment has
     /// among its `logout_uris`, letter by letter.
     pub async fn sign_out(&self, out: &SignOut<'_>) -> Result<Option<String>> {
+        let hint = match out.id_token_hint {
+            Some(token) => self.hinted(out.environment, token).await?,
+            None => None,
+        };
+        // Of another client than the one that asks, it was not sent by whom it was given to.
+        let hint = hint.filter(|hint| out.client_id.is_none_or(|client_id| client_id == hint.client_id));
+        let session = out.session.or(hint.as_ref().map(|hint| hint.session.as_str()));
+        let client_id = out.client_id.or(hint.as_ref().map(|hint| hint.client_id.as_str()));
         let hash = out.browser.map(Secret::hash);
-        if hash.is_some() || out.session.is_some() {
-            self.store.sign_out(out.environment, hash.as_deref(), out.session, self.store.now()).await?;
+        if hash.is_some() || session.is_some() {
+            self.store.sign_out(out.environment, hash.as_deref(), session, self.store.now()).await?;
         }
         let Some(to) = out.to else { return Ok(None) };
-        if !self.may_leave_to(out.environment, out.client_id, to).await? {
+        if !self.may_leave_to(out.environment, client_id, to).await? {
             return Ok(None);
         }
         let Some(state) = out.state else { return Ok(Some(to.to_owned())) };

@@ -25,7 +25,7 @@ const LIFETIME: i64 = 5 * 60;
 const SIGNED_EVERY: i64 = 60;
 /// How often the database is looked at for what other replicas changed. Together with the pace below a kill is noticed
 /// within 250 ms. To be notified instead would be faster by a tenth of a second in the mean, and prove nothing.
-const LOOK_OUT: Duration = Duration::from_millis(150);
+const LOOK_OUT: Duration = Duration::from_millis(100);
 /// How often the clock is looked at where nobody else changes anything.
 const MINUTE_HAND: Duration = Duration::from_secs(1);
 /// The least time between two events: so many changes in a row cost the followers, and their server, only ten a second.

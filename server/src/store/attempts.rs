@@ -44,6 +44,13 @@ impl Store {
         connection.commit().await?;
         counted.map(|_| began)
     }
+
+    /// Begins an account's count anew. Its password is another by now: what was tried at the former one is worth nothing.
+    pub async fn forget_attempts(&self, account: &Limit) -> Result<()> {
+        let mut connection = self.engine.write().await?;
+        connection.forget_attempts(account).await?;
+        connection.commit().await
+    }
 }
 
 impl Connection {
@@ -72,6 +79,10 @@ impl Connection {
     pub(super) async fn forgive_sign_in(&mut self, address: &Limit, began: Timestamp, account: &Limit) -> Result<()> {
         let sql = "UPDATE attempts SET failures = failures - 1 WHERE subject = $1 AND first_at = $2 AND failures > 0";
         self.execute(sql, params![address.subject.as_str(), began]).await?;
+        self.forget_attempts(account).await
+    }
+
+    async fn forget_attempts(&mut self, account: &Limit) -> Result<()> {
         self.execute("DELETE FROM attempts WHERE subject = $1", params![account.subject.as_str()]).await?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use flagbearer::timestamp::Timestamp;
 
 use super::engine::{Row, params};
-use super::{Method, Store};
+use super::{Method, PasswordMark, Store};
 use crate::error::{Error, Result};
 
 /// A signed-in browser.
@@ -43,9 +43,23 @@ impl Store {
     }
 
     /// Signs a browser in under a new cookie; the former one is worth nothing from here on. A browser that was signed in
-    /// already keeps its id, whoever it now stands for: what began in it ends with it.
-    pub async fn sign_in_browser(&self, browser: &Browser, hash: &str, former: Option<&str>) -> Result<Browser> {
+    /// already keeps its id, whoever it now stands for: what began in it ends with it. `None` where the user does not sign in
+    /// by this password any more.
+    pub async fn sign_in_browser(
+        &self,
+        browser: &Browser,
+        password: Option<&PasswordMark>,
+        hash: &str,
+        former: Option<&str>,
+    ) -> Result<Option<Browser>> {
         let mut connection = self.engine.write().await?;
+        // A change of the user's password ends either this browser, or the one that it was before.
+        connection.hold_user(&browser.user).await?;
+        if let Some(password) = password
+            && !connection.holds_password(&browser.user, password).await?
+        {
+            return Ok(None);
+        }
         let sql = "INSERT INTO browsers (id, hash, environment, user_id, method, auth_time, expires_at) \
                    VALUES (COALESCE((SELECT id FROM browsers WHERE hash = $8 AND environment = $3), $1), \
                            $2, $3, $4, $5, $6, $7) \
@@ -65,7 +79,7 @@ impl Store {
         let row = connection.row(sql, parameters).await?;
         let signed_in = row.as_ref().ok_or_else(|| Error::internal("a browser was not signed in"))?.try_into()?;
         connection.commit().await?;
-        Ok(signed_in)
+        Ok(Some(signed_in))
     }
 
     /// Signs a browser out, by its cookie or by a session that began in it, and ends all sessions that began in it.

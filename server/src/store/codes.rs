@@ -78,6 +78,8 @@ impl Code {
             now,
             auth_time: self.auth_time,
             method: self.method,
+            // A change of it signs the browser out, and that is looked at.
+            password: None,
             scope: self.scope.as_deref(),
             browser: Some(&self.browser),
             origin: Origin {
@@ -106,6 +108,8 @@ impl Store {
         proven: impl Fn(&Code) -> bool,
         mint: impl Fn(&Code, &Session, &Snapshot) -> Result<(T, Option<Memo>)>,
     ) -> Result<Redeemed<T>> {
+        // However many redeem one code at once: two things happen to it, its use and the end of the session that this began, and
+        // who loses does so to one of them.
         for _ in 0..ATTEMPTS {
             match self.try_redeem(redemption, &proven, &mint).await {
                 Err(error) if error.code == Error::RACED => {}
@@ -145,9 +149,14 @@ impl Store {
             return Ok(Redeemed::Bad);
         }
         let code: Code = serde_json::from_str(&row.text(0)?).map_err(Error::internal)?;
-        // Whoever signed out, or was signed out, is not signed in by a code from before.
-        let sql = Sql::either("SELECT 1 FROM browsers WHERE id = $1", "SELECT 1 FROM browsers WHERE id = $1 FOR KEY SHARE");
-        let signed_in = connection.row(sql, params![code.browser.as_str()]).await?.is_some();
+        // Whoever signed out, was signed out, or has left the browser to another user, is not signed in by a code from before.
+        // The user is held first, as by whoever signs all the user's browsers out.
+        connection.hold_user(&code.user).await?;
+        let sql = Sql::either(
+            "SELECT 1 FROM browsers WHERE id = $1 AND user_id = $2",
+            "SELECT 1 FROM browsers WHERE id = $1 AND user_id = $2 FOR KEY SHARE",
+        );
+        let signed_in = connection.row(sql, params![code.browser.as_str(), code.user.as_str()]).await?.is_some();
         if !signed_in || !proven(&code) {
             connection.execute("DELETE FROM codes WHERE hash = $1", params![hash]).await?;
             connection.commit().await?;

@@ -383,6 +383,12 @@ impl Connection {
         let Self::Postgres(_) = self else { return Ok(()) };
         let sql = "SELECT 1 FROM memberships WHERE organization = $1 AND user_id = $2 FOR KEY SHARE";
         self.rows(sql, params![organization, user]).await?;
+        self.hold_user(user).await
+    }
+
+    /// The same of a user alone.
+    pub(super) async fn hold_user(&mut self, user: &str) -> Result<()> {
+        let Self::Postgres(_) = self else { return Ok(()) };
         self.rows("SELECT 1 FROM users WHERE id = $1 FOR KEY SHARE", params![user]).await?;
         Ok(())
     }

@@ -54,7 +54,7 @@ pub use installation::{Founding, Installation};
 pub use kills::{Tide, WatermarkFacts};
 pub use later::Later;
 pub use overrides::{BooleanOverride, Level, StoredOverride};
-pub use passwords::StoredPassword;
+pub use passwords::{PasswordMark, StoredPassword};
 pub use rotate::{Client, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;
 pub use sessions::{Method, Origin, Session, SessionFilter, Start};

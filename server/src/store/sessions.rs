@@ -8,7 +8,7 @@ use super::applications::Application;
 use super::engine::{Connection, Row, Sql, params};
 use super::history::Standpoint;
 use super::snapshot::Snapshot;
-use super::{Memo, Store};
+use super::{Memo, PasswordMark, Store};
 use crate::error::{Error, Kind, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,8 +182,10 @@ pub struct Start<'a> {
     /// When the user signed in; before now where a browser was signed in already.
     pub auth_time: Timestamp,
     pub method: Method,
+    /// Where the user has just signed in by a password: the one that it has to be still.
+    pub password: Option<&'a PasswordMark>,
     pub scope: Option<&'a str>,
-    /// The hash of the signed-in browser that it begins in.
+    /// The id of the signed-in browser that it begins in.
     pub browser: Option<&'a str>,
     pub origin: Origin<'a>,
 }
@@ -243,6 +245,11 @@ impl Store {
             connection.ensure_member(start.user, start.organization, start.now).await?;
         }
         connection.hold_member(start.user, start.organization).await?;
+        if let Some(password) = start.password
+            && !connection.holds_password(start.user, password).await?
+        {
+            return Err(Error::not_found("password", start.user));
+        }
         let sql = Sql::either(
             "SELECT 1 FROM applications WHERE client_id = $1",
             "SELECT 1 FROM applications WHERE client_id = $1 FOR KEY SHARE",

@@ -100,6 +100,26 @@ const EDITING: [&str; 8] = [
 const SERVING: [&str; 3] = ["session in production", "session in staging", "end sessions"];
 
 on_both_engines! {
+    async fn no_cache_keeps_what_is_answered(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let application = admin.post("/v1/applications", json!({ "name": "web", "environment": "production" })).await;
+        let client_id = application.body["client_id"].clone();
+        let key = json!({ "name": "backend", "environment": "production", "role": "application" });
+        for answer in [
+            application,
+            admin.post("/v1/api-keys", key).await,
+            admin.post("/v1/users", json!({ "id": "alice", "email": "alice@example.com" })).await,
+            admin.post("/v1/users/alice/password-reset", json!({})).await,
+            admin.post("/v1/sessions", json!({ "application": client_id, "user": "alice" })).await,
+            admin.get("/v1/users").await,
+        ] {
+            assert!((200..300).contains(&answer.status), "{}", answer.text);
+            assert_eq!(answer.header("cache-control"), "no-store", "{}", answer.text);
+        }
+        assert_eq!(admin.get("/v1/users/nobody").await.header("cache-control"), "no-store");
+    }
+
     async fn each_role_may_do_its_own(engine: Engine) {
         let (server, admin, deeds) = prepared(engine).await;
         let all: Vec<&str> = deeds.iter().map(|deed| deed.name).collect();

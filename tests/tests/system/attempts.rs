@@ -85,6 +85,29 @@ on_both_engines! {
         assert_eq!(guess(&two, "alice@example.com", PASSWORD, HOME).await, Guess::Right);
     }
 
+    async fn a_new_password_unlocks_the_account(engine: Engine) {
+        let (server, issuer) = prepared(engine, &["alice"]).await;
+        let lock = async || {
+            for _ in 0..10 {
+                assert_eq!(guess(&issuer, "alice@example.com", "a wrong password", HOME).await, Guess::Wrong);
+            }
+            assert_eq!(guess(&issuer, "alice@example.com", PASSWORD, HOME).await, Guess::Locked(900));
+        };
+        lock().await;
+        server.admin().patch("/v1/users/alice", json!({ "name": "Alice" })).await.ok();
+        assert_eq!(guess(&issuer, "alice@example.com", PASSWORD, HOME).await, Guess::Locked(900), "the password is the same");
+        server.admin().patch("/v1/users/alice", json!({ "password": "planted password two" })).await.ok();
+        assert_eq!(guess(&issuer, "alice@example.com", "planted password two", HOME).await, Guess::Right);
+
+        lock().await;
+        let link = server.admin().post("/v1/users/alice/password-reset", json!({})).await.ok();
+        let (_, token) = link["url"].as_str().and_then(|url| url.split_once("token=")).expect("a token");
+        let (token, password) = (Secret::new(token), Secret::new("planted password three"));
+        let address = HOME.parse().expect("an address");
+        issuer.reset_password("production", &token, &password, address, "request").await.expect("the link is good");
+        assert_eq!(guess(&issuer, "alice@example.com", "planted password three", HOME).await, Guess::Right);
+    }
+
     async fn an_account_that_is_not_there_is_locked_as_one_that_is(engine: Engine) {
         let (_server, issuer) = prepared(engine, &["alice"]).await;
         for email in ["alice@example.com", "nobody@example.com"] {

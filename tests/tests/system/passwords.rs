@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use flagbearer_server::issuer::{Issuer, ResetRefused, SignInRefused, SignUpRefused};
+use flagbearer_server::clock::Clock;
+use flagbearer_server::issuer::{ByPassword, Entrant, Issuer, Refused, ResetRefused, SignInRefused, SignUpRefused};
 use flagbearer_server::password::Unfit;
 use flagbearer_server::secret::Secret;
-use flagbearer_server::store::User;
+use flagbearer_server::store::{Method, Origin, Surface, User};
 use flagbearer_tests::{Api, SignedIn, TestServer, on_both_engines};
 use serde_json::{Value, json};
 
@@ -14,11 +15,11 @@ const PASSWORD: &str = "planted password one";
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 
 async fn sign_in(issuer: &Issuer, email: &str, password: &str) -> Result<User, SignInRefused> {
-    issuer.sign_in_by_password(email, &Secret::new(password), HOME).await
+    issuer.sign_in_by_password(email, &Secret::new(password), HOME).await.map(|by| by.user)
 }
 
 async fn sign_up(issuer: &Issuer, environment: &str, email: &str, password: &str) -> Result<User, SignUpRefused> {
-    issuer.sign_up(environment, email, Some(" Alice "), &Secret::new(password), HOME, "request-one").await
+    issuer.sign_up(environment, email, Some(" Alice "), &Secret::new(password), HOME, "request-one").await.map(|by| by.user)
 }
 
 async fn reset(issuer: &Issuer, environment: &str, token: &str, password: &str) -> Result<User, ResetRefused> {
@@ -362,5 +363,39 @@ on_both_engines! {
             sign_up(&issuer, "staging", "Carol@example.com", PASSWORD),
         );
         assert!(matches!(at_once, (Ok(_), Err(SignUpRefused::EmailTaken)) | (Err(SignUpRefused::EmailTaken), Ok(_))), "{at_once:?}");
+    }
+
+    async fn who_has_shown_a_password_comes_in_only_while_it_is_the_users(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let (admin, issuer) = (server.admin(), server.issuer().await);
+        admin.post("/v1/users", json!({ "id": "alice", "email": "alice@example.com", "password": PASSWORD })).await.ok();
+        let client_id = admin.application("production").await;
+        let application = issuer.client("production", &client_id, None, Surface::OAuth).await.expect("a client");
+        let now = server.clock.now();
+        let browser = async |by: &ByPassword| {
+            issuer.sign_in_browser("production", &by.user.id, Method::Password, Some(&by.password), None).await
+        };
+        let session = async |by: &ByPassword| {
+            let (user, password, origin) = (by.user.id.as_str(), Some(&by.password), Origin::default());
+            let entrant = Entrant { user, organization: None, method: Method::Password, password, auth_time: now, origin };
+            issuer.let_in(&application, &entrant, None).await
+        };
+        let shown = async |password: &str| {
+            issuer.sign_in_by_password("alice@example.com", &Secret::new(password), HOME).await.expect("it is right")
+        };
+        let by = shown(PASSWORD).await;
+        browser(&by).await.expect("it is hers");
+        session(&by).await.expect("it is hers");
+        // Between the look at the password and what comes of it. The same words again are another password: it was set anew.
+        for next in [Value::Null, json!(PASSWORD), json!("planted password two")] {
+            admin.patch("/v1/users/alice", json!({ "password": next })).await.ok();
+            assert!(matches!(browser(&by).await, Err(SignInRefused::Wrong)), "{next}");
+            assert!(matches!(session(&by).await, Err(Refused::Grant)), "{next}");
+        }
+        assert_eq!(server.database.texts("SELECT id FROM browsers").await, [""; 0]);
+        assert_eq!(admin.get("/v1/sessions").await.ok()["data"], json!([]));
+        let by = shown("planted password two").await;
+        browser(&by).await.expect("it is hers");
+        session(&by).await.expect("it is hers");
     }
 }

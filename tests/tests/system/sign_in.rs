@@ -9,7 +9,7 @@ const EMAIL: &str = "alice@example.com";
 
 /// What all pages have in common.
 #[track_caller]
-fn is_a_page(page: &Page, status: u16) {
+pub fn is_a_page(page: &Page, status: u16) {
     assert_eq!(page.status, status, "{}: {}", page.url, page.words());
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert_eq!(page.header("cache-control"), "no-store");
@@ -223,6 +223,10 @@ on_both_engines! {
         let late = browser.submit(&page, &answers).await;
         is_a_page(&late, 400);
         assert!(late.words().contains("open too long"), "{}", late.words());
+        let mut without_cookie = Browser::new();
+        let refused = without_cookie.submit(&page, &answers).await;
+        is_a_page(&refused, 400);
+        assert!(refused.words().contains("Allow cookies here"), "{}", refused.words());
         let page = browser.visit(&late.link("Start again")).await;
         let page = browser.submit(&page, &answers).await;
         assert_eq!(page.told()["state"], "kept~*");
@@ -405,6 +409,75 @@ on_both_engines! {
         is_a_page(&page, 200);
         assert!(page.words().contains("You are signed out"));
         assert_eq!(sessions(&admin).await, 1);
+    }
+
+    async fn an_id_token_tells_whose_session_ends_and_where_the_browser_may_go(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        admin.account("alice", EMAIL, &[]).await;
+        let after = "https://app.example.com/bye";
+        let document = json!({ "public": true, "logout_uris": [after] });
+        let client = Client::register(&admin, "staging", document.clone()).await;
+        let other = Client::public(&admin, "staging").await;
+        // With an audience its access token looks most like an ID token.
+        let kindes = json!({ "profile": "kinde", "audience": "https://api.example.com", "logout_uris": [after] });
+        let kinde = Client::register(&admin, "staging", kindes).await;
+        let elsewhere = Client::register(&admin, "production", document).await;
+        let begin = async |client: &Client| {
+            let url = client.authorization_url(&[("scope", "openid")]);
+            tokens(client, &Browser::new().sign_in(&url, EMAIL, PASSWORD).await).await
+        };
+        // Without any cookie: the application's own link, opened in another browser.
+        let sign_out = async |parameters: &[(&str, &str)]| {
+            let url = reqwest::Url::parse_with_params(&format!("{}/env/staging/logout", server.url), parameters).expect("an address");
+            let page = Browser::new().visit(url.as_str()).await;
+            if !page.left {
+                is_a_page(&page, 200);
+            }
+            page.left
+        };
+        let hint = |tokens: &Value| tokens["id_token"].as_str().expect("an ID token").to_owned();
+
+        let (kept, bystander) = (begin(&client).await, begin(&other).await);
+        let access = kept["access_token"].as_str().expect("a token").to_owned();
+        let kindes = begin(&kinde).await;
+        let kindes_access = kindes["access_token"].as_str().expect("a token").to_owned();
+        let (mine, theirs) = (hint(&kept), hint(&bystander));
+        let signed = mine.rsplit_once('.').expect("a JWT").0;
+        let signature = theirs.rsplit_once('.').expect("a JWT").1;
+        let foreign = hint(&begin(&elsewhere).await);
+        for wrong in [format!("{signed}.{signature}"), format!("{signed}."), foreign, access, kindes_access, "x".to_owned()] {
+            sign_out(&[("id_token_hint", &wrong)]).await;
+        }
+        assert!(!sign_out(&[("id_token_hint", &mine), ("client_id", &other.id), ("post_logout_redirect_uri", after)]).await);
+        let kept = client.refresh(&kept).await.ok();
+        let kindes = kinde.refresh(&kindes).await.ok();
+
+        // Where it may go is the hinted application's to say.
+        assert!(!sign_out(&[("id_token_hint", &hint(&bystander)), ("post_logout_redirect_uri", after)]).await);
+        other.refresh(&bystander).await.denied(400, "invalid_grant");
+        // However old, and with a key that signs no more.
+        server.clock.advance(86_400);
+        admin.post("/v1/signing-keys/rotate", json!({ "environment": "staging" })).await.ok();
+        server.clock.advance(86_400);
+        let kept = client.refresh(&kept).await.ok();
+        assert!(sign_out(&[("id_token_hint", &mine), ("post_logout_redirect_uri", after)]).await);
+        client.refresh(&kept).await.denied(400, "invalid_grant");
+        assert!(sign_out(&[("id_token_hint", &hint(&kindes)), ("client_id", &kinde.id), ("redirect", after)]).await);
+        kinde.refresh(&kindes).await.denied(400, "invalid_grant");
+    }
+
+    async fn an_id_token_of_a_withdrawn_key_is_no_hint(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        admin.account("alice", EMAIL, &[]).await;
+        let client = Client::public(&admin, "staging").await;
+        let url = client.authorization_url(&[("scope", "openid")]);
+        let kept = tokens(&client, &Browser::new().sign_in(&url, EMAIL, PASSWORD).await).await;
+        admin.post("/v1/signing-keys/rotate", json!({ "environment": "staging", "emergency": true })).await.ok();
+        let hint = kept["id_token"].as_str().expect("an ID token");
+        Browser::new().visit(&format!("{}/env/staging/logout?id_token_hint={hint}", server.url)).await;
+        client.refresh(&kept).await.ok();
     }
 
     async fn after_signing_out_the_browser_goes_only_where_an_application_allows(engine: Engine) {

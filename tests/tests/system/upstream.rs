@@ -2,20 +2,14 @@
 //! (`tests/oidc`), and at ones that are wrong in a single thing.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::process::Stdio;
 
-use flagbearer_server::clock::Clock;
 use flagbearer_server::config::Config;
 use flagbearer_server::issuer::{Begun, Issuer, Returned, UpstreamRefused};
 use flagbearer_server::secret::hash;
 use flagbearer_server::store::User;
-use flagbearer_tests::{Api, Engine, METADATA, Reply, TestServer, Upstream, on_both_engines};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use flagbearer_tests::{Api, Browser, Engine, METADATA, OpenIdProvider, Reply, TestServer, Upstream, on_both_engines};
+use reqwest::Url;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
 const SECRET: &str = "planted-upstream-secret-0123456789";
 
@@ -67,82 +61,19 @@ fn parameters(url: &str) -> HashMap<String, String> {
     Url::parse(url).expect("a URL").query_pairs().into_owned().collect()
 }
 
-/// A provider of `tests/oidc` that sends its users back to `callback`.
-struct Provider {
-    said: Value,
-    _child: Child,
-}
-
-impl Provider {
-    async fn start(callback: &str, authentication: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc");
-        assert!(folder.join("node_modules").exists(), "run the tests by `tests/run`, which installs what tests/oidc needs");
-        let mut child = Command::new("node")
-            .args(["provider.js", callback, authentication])
-            .current_dir(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("node starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("standard output")).lines();
-        let line = lines.next_line().await.expect("it speaks").expect("a line");
-        Self { said: serde_json::from_str(&line).expect("JSON"), _child: child }
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.said[name].as_str().expect("text")
-    }
-}
-
-/// Signs in at the provider's own pages, as a user does who answers each form, and answers where that leads in the end.
-async fn signed_in(url: &str, callback: &str, login: &str) -> String {
-    let client = Client::builder().redirect(Policy::none()).build().expect("a client");
-    let mut cookies: HashMap<String, String> = HashMap::new();
-    let mut request = client.get(url);
-    let mut at = Url::parse(url).expect("a URL");
-    for _ in 0..12 {
-        let cookie: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let response = request.header("cookie", cookie.join("; ")).send().await.expect("the provider answers");
-        for line in response.headers().get_all("set-cookie") {
-            let (name, rest) = line.to_str().expect("text").split_once('=').expect("a cookie");
-            cookies.insert(name.to_owned(), rest.split(';').next().unwrap_or_default().to_owned());
-        }
-        if let Some(location) = response.headers().get("location") {
-            at = at.join(location.to_str().expect("text")).expect("a URL");
-            if at.as_str().starts_with(callback) {
-                return at.into();
-            }
-            request = client.get(at.clone());
-            continue;
-        }
-        let page = response.text().await.expect("a page");
-        let between = |text: &str, from: &str, to: &str| -> Option<String> {
-            Some(text.split_once(from)?.1.split_once(to)?.0.to_owned())
-        };
-        let action = between(&page, "action=\"", "\"").unwrap_or_else(|| panic!("no form at {at}: {page}"));
-        let prompt = between(&page, "name=\"prompt\" value=\"", "\"").expect("a prompt");
-        at = at.join(&action).expect("a URL");
-        request = client.post(at.clone()).form(&[("prompt", prompt.as_str()), ("login", login), ("password", "any")]);
-    }
-    panic!("the provider's pages have no end")
-}
-
 on_both_engines! {
     async fn users_sign_in_at_a_real_provider(engine: Engine) {
         let place = Place::start(engine).await;
         let callback = format!("{}/sign-in/callback", place.server.url);
         for authentication in ["client_secret_basic", "client_secret_post"] {
-            let theirs = Provider::start(&callback, authentication).await;
-            // A real provider lives in the present.
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
-            place.server.clock.advance(i64::try_from(now).expect("a time") - place.server.clock.now().seconds());
-            let document = json!({ "client_id": theirs.text("client_id"), "client_secret": theirs.text("client_secret") });
-            let provider = place.provider(theirs.text("issuer"), document).await;
+            let theirs = OpenIdProvider::start(&callback, authentication).await;
+            place.server.live_in_the_present();
+            let document = json!({ "client_id": theirs.client_id, "client_secret": theirs.client_secret });
+            let provider = place.provider(&theirs.issuer, document).await;
             let mut ids = Vec::new();
             for login in ["ada", "ada", "unverified-bob"] {
                 let begun = place.begin(&provider).await;
-                let back = parameters(&signed_in(&begun.url, &callback, login).await);
+                let back = parameters(&theirs.sign_in(&mut Browser::new(), &begun.url, login).await);
                 assert_eq!(back["state"], begun.state);
                 let user = place.finish(&provider, &begun, &back["code"], back.get("iss").map(String::as_str)).await;
                 let user = user.expect("somebody is signed in");
@@ -159,7 +90,7 @@ on_both_engines! {
             assert!(ids[0] == ids[1] && ids[1] != ids[2] && ids[0].starts_with("usr_"), "{ids:?}");
             // Without its issuer in the answer, where the provider says that it is there: another provider's answer.
             let begun = place.begin(&provider).await;
-            let back = parameters(&signed_in(&begun.url, &callback, "ada").await);
+            let back = parameters(&theirs.sign_in(&mut Browser::new(), &begun.url, "ada").await);
             for issuer in [None, Some("https://login.example.com")] {
                 let refused = place.finish(&provider, &begun, &back["code"], issuer).await;
                 assert!(matches!(refused, Err(UpstreamRefused::Provider { .. })), "{refused:?}");

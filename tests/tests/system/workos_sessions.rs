@@ -303,6 +303,33 @@ on_both_engines! {
         application.authenticate(&chosen("org_y")).await.denied(400, "invalid_grant");
     }
 
+    async fn a_choice_of_organization_ends_with_the_password_that_it_came_by(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let application = Application::create(&server, "production").await;
+        let (admin, password) = (&application.admin, "correct horse battery staple");
+        let document = json!({ "id": "user_two", "email": "user_two@example.org", "password": password });
+        admin.post("/v1/users", document).await.ok();
+        for organization in ["org_x", "org_y"] {
+            admin.post("/v1/organizations", json!({ "id": organization })).await.ok();
+            admin.put(&format!("/v1/organizations/{organization}/members/user_two"), json!({})).await.ok();
+        }
+        let client = json!({ "client_id": application.client_id, "client_secret": application.key });
+        let with = |others: Value| {
+            let mut body = client.clone();
+            body.as_object_mut().expect("an object").extend(others.as_object().expect("an object").clone());
+            body
+        };
+        let asked = with(json!({ "grant_type": "password", "email": "user_two@example.org", "password": password }));
+        let said = application.authenticate(&asked).await.denied(403, "organization_selection_required");
+        let chosen = with(json!({
+            "grant_type": "urn:workos:oauth:grant-type:organization-selection", "organization_id": "org_y",
+            "pending_authentication_token": said["pending_authentication_token"],
+        }));
+        application.authenticate(&chosen).await.ok();
+        admin.patch("/v1/users/user_two", json!({ "password": "another planted password" })).await.ok();
+        application.authenticate(&chosen).await.denied(400, "invalid_grant");
+    }
+
     async fn passwords_are_not_tried_through_a_public_application_nor_without_end(engine: Engine) {
         let server = TestServer::start(engine).await;
         let application = Application::create(&server, "production").await;

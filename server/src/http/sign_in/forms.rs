@@ -11,7 +11,7 @@ use super::{App, Fields, Outcome, Visit, concluded, go, leave};
 use crate::error::{Error, Kind, Result};
 use crate::http::request_id;
 use crate::issuer::{Authorization, ResetRefused, Returned, SignInRefused, SignUpRefused, Step, Stop, UpstreamRefused};
-use crate::store::Method;
+use crate::store::{Method, PasswordMark};
 
 type Body = Result<Bytes, BytesRejection>;
 
@@ -97,10 +97,17 @@ impl<'a> Page<'a> {
     }
 
     /// Goes on with a user who has just been found out: under a new cookie, so that one planted before is worth nothing.
-    async fn enter(&self, user: &str, method: Method) -> Outcome {
+    /// `password` is the one that was shown, where it was one.
+    async fn enter(&self, user: &str, method: Method, password: Option<&PasswordMark>) -> Outcome {
         let issuer = &self.app.issuer;
-        let signed_in = issuer.sign_in_browser(&self.visit.environment, user, method, self.visit.browser()).await;
-        let (browser, cookie) = signed_in?;
+        let (environment, former) = (&self.visit.environment, self.visit.browser());
+        let (browser, cookie) = match issuer.sign_in_browser(environment, user, method, password, former).await {
+            Ok(signed_in) => signed_in,
+            Err(refusal) => {
+                let problem = problem!(SignInRefused, refusal);
+                return Ok(self.sign_in("", Some(&problem)).await?);
+            }
+        };
         let step = issuer.next(&self.authorization, &self.visit.visitor(Some(&browser)), None).await?;
         let mut response = go(self.visit, self.request, &step);
         self.visit.keep_browser(&mut response, &cookie);
@@ -126,7 +133,7 @@ pub async fn sign_in_posted(State(app): State<App>, visit: Visit, headers: Heade
         let page = Page::answered(&app, &visit, &fields).await?;
         let email = fields.text("email");
         match app.issuer.sign_in_by_password(email, &fields.secret("password"), visit.address).await {
-            Ok(user) => page.enter(&user.id, Method::Password).await,
+            Ok(by) => page.enter(&by.user.id, Method::Password, Some(&by.password)).await,
             Err(refusal) => {
                 let problem = problem!(SignInRefused, refusal);
                 Ok(page.sign_in(email, Some(&problem)).await?)
@@ -182,7 +189,7 @@ pub async fn callback(State(app): State<App>, visit: Visit, RawQuery(query): Raw
             verifier: &away.verifier,
         };
         match app.issuer.finish_upstream(&returned).await {
-            Ok(user) => page.enter(&user.id, Method::Upstream).await,
+            Ok(user) => page.enter(&user.id, Method::Upstream, None).await,
             Err(refusal) => page.without_provider(refusal).await,
         }
     };
@@ -213,7 +220,7 @@ pub async fn sign_up_posted(State(app): State<App>, visit: Visit, headers: Heade
         let request_id = request_id::current();
         let made = app.issuer.sign_up(&visit.environment, email, Some(name), &password, visit.address, &request_id);
         match made.await {
-            Ok(user) => page.enter(&user.id, Method::Password).await,
+            Ok(by) => page.enter(&by.user.id, Method::Password, Some(&by.password)).await,
             Err(refusal) => {
                 let problem = problem!(SignUpRefused, refusal);
                 Ok(refused(problem.kind, &page.sign_up(name, email, Some(&problem.text))))

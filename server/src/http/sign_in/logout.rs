@@ -41,6 +41,7 @@ pub async fn logout_workos(State(app): State<App>, here: Visit, headers: HeaderM
             browser: visit.browser(),
             session: session.as_ref().map(|session| session.id.as_str()),
             client_id: session.as_ref().map(|session| session.application.as_str()),
+            id_token_hint: None,
             to: fields.some("return_to"),
             state: None,
         };
@@ -54,6 +55,7 @@ async fn sign_out(app: &App, visit: &Visit, fields: &Fields) -> Outcome {
         environment: &visit.environment,
         browser: visit.browser(),
         session: None,
+        id_token_hint: fields.some("id_token_hint"),
         client_id: fields.some("client_id"),
         // `redirect` is what Kinde's TypeScript sends, `redirect_uri` its Python.
         to: ["post_logout_redirect_uri", "redirect", "redirect_uri"].iter().find_map(|name| fields.some(name)),

@@ -174,8 +174,18 @@ pub fn lapsed(visit: &Visit, lapsed: &Lapsed) -> Response {
     };
     let again = format!("{path}?{}", lapsed.query);
     let frame = Frame::of(visit, &lapsed.authorization.application, &lapsed.authorization.redirect_uri);
-    let title = "This page was open too long";
-    let text = format!("It can no longer sign you in to {}. Nothing is lost: start again.", frame.name);
+    let (title, text) = match visit.page() {
+        Some(_) => {
+            let text = format!("It can no longer sign you in to {}. Nothing is lost: start again.", frame.name);
+            ("This page was open too long", text)
+        }
+        // To begin again helps, but only a browser that takes it.
+        None => {
+            let text =
+                "This browser did not send the cookie that belongs to this page. Allow cookies here, and start again.";
+            ("Signing in needs a cookie", text.to_owned())
+        }
+    };
     refused(Kind::Malformed, &Notice { frame, title, text: &text, link: Some((&again, "Start again")), reference: None })
 }
 

@@ -89,12 +89,13 @@ async fn answer(app: &App, from: ClientAddress, request: Request) -> Result<Valu
             let email = asked.required("email")?;
             let from = origin.ip_address.and_then(|address| address.parse().ok()).unwrap_or(from.0);
             confidential(&application)?;
-            let user = app.issuer.sign_in_by_password(email, &password, from).await.map_err(not_signed_in)?;
+            let by = app.issuer.sign_in_by_password(email, &password, from).await.map_err(not_signed_in)?;
+            let (user, password) = (by.user, Some(&by.password));
             let mut organizations = app.store.read().await?.organizations_of(&user.id).await?;
             let only = if organizations.len() == 1 { organizations.pop() } else { None };
             let organization = only.as_ref().map(|(id, _)| id.as_str());
             let auth_time = app.store.now();
-            let entrant = Entrant { user: &user.id, organization, method: Method::Password, auth_time, origin };
+            let entrant = Entrant { user: &user.id, organization, method: Method::Password, password, auth_time, origin };
             if organizations.is_empty() {
                 return grant_once(app, once, async |remember| app.issuer.let_in(&application, &entrant, remember).await)
                     .await;

@@ -1,0 +1,196 @@
+//! Signing in with an account from elsewhere, through the pages: at a real OpenID provider (`tests/oidc`), and at one that is
+//! slow, broken or hostile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flagbearer_server::clock::Clock;
+use flagbearer_tests::{
+    Api, Browser, Client, Engine, Issuer, METADATA, OpenIdProvider, Page, Reply, TestServer, Upstream, on_both_engines,
+};
+use serde_json::{Value, json};
+
+use super::sign_in::is_a_page;
+
+const LINK: &str = "Continue with Theirs";
+
+/// A server that may fetch from this machine.
+async fn server(engine: Engine) -> TestServer {
+    TestServer::start_with(engine, |config| config.outbound_allow = vec!["127.0.0.1".parse().expect("an address")]).await
+}
+
+/// Lets users of an issuer sign in to `staging`.
+async fn trust(admin: &Api, issuer: &str, client_id: &str, client_secret: &str) {
+    let provider = json!({
+        "environment": "staging", "name": "Theirs", "issuer": issuer, "client_id": client_id,
+        "client_secret": client_secret, "create_users": true,
+    });
+    admin.post("/v1/identity-providers", provider).await.ok();
+}
+
+/// A provider of the test's own making, and a browser that signs in with it.
+struct Scene {
+    server: TestServer,
+    theirs: Upstream,
+    client: Client,
+    browser: Browser,
+}
+
+impl Scene {
+    async fn start(engine: Engine) -> Self {
+        let (server, theirs) = (server(engine).await, Upstream::start().await);
+        let admin = server.admin();
+        trust(&admin, &theirs.url, "flagbearer", "planted-upstream-secret-0123456789").await;
+        let client = Client::public(&admin, "staging").await;
+        Self { server, theirs, client, browser: Browser::new() }
+    }
+
+    /// Presses the provider's link on the sign-in page.
+    async fn press(&mut self) -> Page {
+        let page = self.browser.visit(&self.client.authorization_url(&[])).await;
+        self.browser.visit(&page.link(LINK)).await
+    }
+
+    /// Comes back with an answer of the provider's to what the browser was sent there with.
+    async fn come_back(&mut self, away: &BTreeMap<String, String>, more: &str) -> Page {
+        self.browser.visit(&format!("{}?code=c&state={}{more}", away["redirect_uri"], away["state"])).await
+    }
+
+    /// What its token endpoint answers from now on.
+    fn sign(&self, id_token: &str) {
+        self.theirs
+            .reply("/token", Reply::Json(json!({ "access_token": "x", "token_type": "Bearer", "id_token": id_token })));
+    }
+
+    /// Checks that a page says what happened and how to go on.
+    #[track_caller]
+    fn is_stuck(page: &Page, why: &str) {
+        is_a_page(page, 422);
+        let words = "That sign-in is not available just now. Try again, or sign in another way.";
+        assert!(page.words().contains(words), "{why}: {}", page.words());
+        assert!(page.form().fields.iter().any(|(name, _)| name == "email"), "{why}: there is no other way");
+    }
+
+    /// Checks that nobody is in, nor will be by anything that was handed out; and that trying again helps.
+    async fn recovers(mut self, last: &Page) {
+        for table in ["browsers", "codes", "sessions", "users", "identities"] {
+            let sql = format!("SELECT '{table}' FROM {table}");
+            assert_eq!(self.server.database.texts(&sql).await, [""; 0], "somebody was let in");
+        }
+        let away = self.browser.visit(&last.link(LINK)).await.told();
+        self.sign(&self.theirs.token(json!({ "sub": "u-1", "aud": "flagbearer", "nonce": away["nonce"] })));
+        let page = self.come_back(&away, "").await;
+        self.client.redeem(&page.told()["code"]).await.ok();
+    }
+}
+
+on_both_engines! {
+    async fn a_user_of_a_real_provider_signs_in_and_is_the_same_the_next_time(engine: Engine) {
+        let server = server(engine).await;
+        let admin = server.admin();
+        let callback = format!("{}/env/staging/sign-in/callback", server.url);
+        let theirs = OpenIdProvider::start(&callback, "client_secret_basic").await;
+        server.live_in_the_present();
+        trust(&admin, &theirs.issuer, &theirs.client_id, &theirs.client_secret).await;
+        let client = Client::public(&admin, "staging").await;
+        let sign_in = async |theirs: &OpenIdProvider, login: &str| -> Value {
+            let mut browser = Browser::new();
+            let page = browser.visit(&client.authorization_url(&[("scope", "openid email"), ("state", login)])).await;
+            let away = browser.visit(&page.link(LINK)).await;
+            assert!(away.url.as_str().starts_with(&theirs.issuer), "{}", away.url);
+            let back = theirs.sign_in(&mut browser, away.url.as_str(), login).await;
+            let told = browser.visit(&back).await.told();
+            assert_eq!((told["state"].as_str(), told["iss"].as_str()), (login, format!("{}/env/staging", server.url).as_str()));
+            let tokens = client.redeem(&told["code"]).await.ok();
+            let now = server.clock.now();
+            Issuer::discover(&admin, "/env/staging", &client.id).await.claims(&tokens, now)["sub"].clone()
+        };
+        let ada = sign_in(&theirs, "ada").await;
+        assert_eq!(sign_in(&theirs, "ada").await, ada);
+        let user = admin.get(&format!("/v1/users/{}", ada.as_str().expect("an id"))).await.ok();
+        assert_eq!((&user["email"], &user["email_verified"], &user["name"]), (&json!("ada@example.com"), &json!(true), &json!("ada of upstream")));
+        assert_ne!(sign_in(&theirs, "bob").await, ada);
+        // All its keys are others at once.
+        let theirs = theirs.restart().await;
+        server.clock.advance(31);
+        assert_eq!(sign_in(&theirs, "ada").await, ada);
+    }
+
+    async fn a_provider_that_answers_nonsense_is_said_to_be_away(engine: Engine) {
+        let mut scene = Scene::start(engine).await;
+        let html = |status: u16| Reply::Other(status, "text/html", "<!doctype html><p>Log in".to_owned());
+        let metadata = |name: &str, value: &str| {
+            let url = &scene.theirs.url;
+            let mut metadata = json!({
+                "issuer": url, "jwks_uri": format!("{url}/keys"), "authorization_endpoint": format!("{url}/authorize"),
+                "token_endpoint": format!("{url}/token"),
+            });
+            metadata[name] = json!(value);
+            Reply::Json(metadata)
+        };
+        let (foreign, good) = (metadata("issuer", "https://login.example.com"), metadata("issuer", &scene.theirs.url));
+        for (reply, why) in [(html(500), "an error"), (html(200), "a page"), (foreign, "another issuer's metadata")] {
+            scene.theirs.reply(METADATA, reply);
+            Scene::is_stuck(&scene.press().await, why);
+            scene.server.clock.advance(5);
+        }
+        scene.theirs.reply(METADATA, good);
+        let mut last = None;
+        for (reply, why) in [(html(500), "an error"), (html(200), "a page"), (Reply::Json(json!({})), "no ID token")] {
+            let away = scene.press().await.told();
+            scene.theirs.reply("/token", reply);
+            let page = scene.come_back(&away, "").await;
+            Scene::is_stuck(&page, why);
+            last = Some(page);
+        }
+        scene.recovers(&last.expect("a page")).await;
+    }
+
+    async fn a_provider_that_does_not_answer_is_not_waited_for(engine: Engine) {
+        let mut scene = Scene::start(engine).await;
+        let away = scene.press().await.told();
+        // It keeps silent for a minute; what is asked is asked for at most five seconds.
+        let patience = Duration::from_secs(40);
+        scene.theirs.reply("/token", Reply::Silence);
+        let page = tokio::time::timeout(patience, scene.come_back(&away, "")).await.expect("the user waits for ever");
+        Scene::is_stuck(&page, "no answer");
+        let away = scene.press().await.told();
+        scene.sign(&scene.theirs.token(json!({ "sub": "u-1", "aud": "flagbearer", "nonce": away["nonce"] })));
+        scene.theirs.reply_keys(Reply::Stuck);
+        let page = tokio::time::timeout(patience, scene.come_back(&away, "")).await.expect("the user waits for ever");
+        Scene::is_stuck(&page, "no keys");
+        scene.theirs.publish(&[&scene.theirs.key()]);
+        scene.server.clock.advance(31);
+        scene.recovers(&page).await;
+    }
+
+    async fn a_provider_that_lies_lets_nobody_in(engine: Engine) {
+        let mut scene = Scene::start(engine).await;
+        let stranger = Upstream::start().await;
+        let mut last = None;
+        for (name, value, why) in [
+            ("nonce", json!("of-another-sign-in"), "another sign-in's nonce"),
+            ("iss", json!(stranger.url), "another issuer"),
+            ("aud", json!("another-client"), "another audience"),
+            ("aud", json!(["flagbearer", "another-client"]), "another client's among several"),
+            ("exp", json!(1), "expired"),
+        ] {
+            let away = scene.press().await.told();
+            let mut claims = json!({ "sub": "u-1", "aud": "flagbearer", "nonce": away["nonce"] });
+            claims[name] = value;
+            scene.sign(&scene.theirs.token(claims));
+            Scene::is_stuck(&scene.come_back(&away, "").await, why);
+        }
+        // What would be good, but for who signed it, or for whose answer it is.
+        for more in ["", "&iss=https%3A%2F%2Flogin.example.com"] {
+            let away = scene.press().await.told();
+            let claims = json!({ "sub": "u-1", "aud": "flagbearer", "nonce": away["nonce"] });
+            let token = if more.is_empty() { scene.theirs.forged(&stranger.key(), claims) } else { scene.theirs.token(claims) };
+            scene.sign(&token);
+            let page = scene.come_back(&away, more).await;
+            Scene::is_stuck(&page, more);
+            last = Some(page);
+        }
+        scene.recovers(&last.expect("a page")).await;
+    }
+}
