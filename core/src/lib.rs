@@ -10,6 +10,7 @@
 //! | which value, and why | [`ruleset`], [`evaluation`] |
 //! | what a change does to whom | [`effect`] |
 //! | which flags have outlived their use | [`lifecycle`] |
+//! | advice on how a flag is named | [`naming`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
 //! | reading tokens without doing I/O | [`reader`] |
 //! | strict documents, times, errors | [`document`], [`timestamp`], [`error`] |
@@ -32,6 +33,7 @@ pub mod flag_set;
 pub mod lifecycle;
 mod members;
 pub mod mismatch;
+pub mod naming;
 pub mod place;
 pub mod reader;
 pub mod rollout;

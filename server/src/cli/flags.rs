@@ -196,7 +196,7 @@ pub enum Command {
         #[command(flatten)]
         write: Write,
     },
-    /// Delete a flag in every environment: repeat its key as --confirm KEY. Its history remains.
+    /// Delete a flag in every environment: without its key as --confirm KEY, says what would be lost. Its history remains.
     Delete {
         /// The flag's key.
         key: String,
@@ -398,7 +398,11 @@ impl Run for Command {
                 (body["key"], body["type"]) = (key.as_str().into(), flag_type.as_str().into());
                 values.put(&flag_type, &mut body)?;
                 let done = format!("Created the flag `{key}`: everybody gets {}", body["default_value"]);
-                client.change(Request::post(["flags"]).body(body).write(&write), &done).await.map(drop)
+                let created = client.change(Request::post(["flags"]).body(body).write(&write), &done).await?;
+                if !client.json {
+                    print(&advice(&created));
+                }
+                Ok(())
             }
             Self::Edit { key, values, fields, unset, write } => {
                 let mut body = body(&fields, &unset)?;
@@ -453,6 +457,12 @@ impl Run for Command {
     }
 }
 
+/// What could be better about a flag, a line for each.
+fn advice(flag: &Value) -> String {
+    let said = flag["advice"].as_array().into_iter().flatten();
+    said.map(|advice| format!("advice: {} ({})\n", words(&advice["detail"]), words(&advice["code"]))).collect()
+}
+
 /// Stale flags, each with a line for every reason.
 fn outlived(rows: &mut [Value]) -> String {
     let reasons = rows.iter().flat_map(|flag| {
@@ -485,7 +495,11 @@ async fn settings(client: &Client, environment: &str, page: &Page) -> Result<(),
 
 /// A flag, with what each environment says and the overrides that there are.
 async fn show(client: &Client, key: &str) -> Result<(), Failure> {
-    let flag = client.send(Request::get(["flags", key])).await?;
+    let mut flag = client.send(Request::get(["flags", key])).await?;
+    let advice = advice(&flag);
+    if let Some(members) = flag.as_object_mut() {
+        members.remove("advice");
+    }
     let environments = client.send(Request::get(["environments"])).await?;
     let mut lines = Vec::new();
     for environment in environments["data"].as_array().into_iter().flatten() {
@@ -495,6 +509,7 @@ async fn show(client: &Client, key: &str) -> Result<(), Failure> {
     }
     let overrides = client.send(Request::get(["flags", key, "overrides"])).await?;
     print(&document(&flag));
+    print(&advice);
     print(&format!("\nWho gets what:\n{}", aligned(&lines)));
     if let Some(rows) = overrides["data"].as_array().filter(|rows| !rows.is_empty()) {
         print(&format!("\nOverrides, which come before that:\n{}", table(rows, &OVERRIDES)));

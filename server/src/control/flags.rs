@@ -1,14 +1,16 @@
 //! Flags.
 
 use flagbearer::flag::{Flag, FlagKey, FlagType};
-use serde_json::Value;
+use flagbearer::naming;
+use flagbearer::setting::Setting;
+use serde_json::{Value, json};
 
 use super::effects;
 use super::lifecycle::Wanted;
 use super::{Answer, Call, Control};
 use crate::error::{Error, Result};
 use crate::secret::random_alphanumeric;
-use crate::store::{FlagFilter, StoredFlag, Write, to_value};
+use crate::store::{Connection, FlagFilter, StoredFlag, Write, to_value};
 
 fn answer(stored: &StoredFlag) -> Result<Value> {
     let mut document = to_value(&stored.flag)?;
@@ -19,7 +21,20 @@ fn answer(stored: &StoredFlag) -> Result<Value> {
     Ok(document)
 }
 
+/// The same with `advice` on how the flag is named. Advice is not part of the flag: it is answered, never taken, changes
+/// as other flags come and go, and refuses nothing.
+async fn advised(connection: &mut Connection, stored: &StoredFlag) -> Result<Value> {
+    let shared = match naming::prefix(&stored.flag) {
+        Some(prefix) => connection.is_prefix_shared(&stored.flag, prefix).await?,
+        None => false,
+    };
+    let mut document = answer(stored)?;
+    document["advice"] = to_value(&naming::advice(&stored.flag, shared))?;
+    Ok(document)
+}
+
 impl Control {
+    /// Creates a flag; the answer carries advice on its name.
     pub async fn create_flag(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
         let flag = Flag::create(&call.body, &format!("flag_{}", random_alphanumeric(22)?), &random_alphanumeric(16)?)?;
@@ -32,8 +47,8 @@ impl Control {
         let stored = write.insert_flag(flag).await?;
         let outcome = effects::of_flag(&mut write, None, Some(&stored)).await?;
         let revision = write.revision;
-        let answer = Answer::created(answer(&stored)?, revision);
-        self.conclude(write, call, &outcome, answer).await
+        let document = advised(&mut write, &stored).await?;
+        self.conclude(write, call, &outcome, Answer::created(document, revision)).await
     }
 
     /// Lists flags. With `stale` each says under `stale` why it has outlived its use.
@@ -66,10 +81,12 @@ impl Control {
         Ok(Answer::page(data, limit, |last| last["key"].as_str().unwrap_or_default().to_owned()))
     }
 
+    /// A flag, with advice on its name.
     pub async fn flag(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&[])?;
-        let stored = self.store.read().await?.flag(key).await?;
-        Ok(Answer::done(answer(&stored)?).at(stored.revision))
+        let mut connection = self.store.read().await?;
+        let stored = connection.flag(key).await?;
+        Ok(Answer::done(advised(&mut connection, &stored).await?).at(stored.revision))
     }
 
     /// The type that the values of a flag have.
@@ -109,7 +126,8 @@ impl Control {
         self.conclude(write, call, &outcome, answer).await
     }
 
-    /// Deletes a flag. The caller says its key again; history remains, under the flag's id.
+    /// Deletes a flag. The caller says its key again, and is told before what goes with it; history remains, under the
+    /// flag's id.
     pub async fn delete_flag(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&[])?;
         FlagKey::parse(key).map_err(|_| Error::not_found("flag", key))?;
@@ -119,12 +137,37 @@ impl Control {
         call.check_match(stored.revision)?;
         if !call.confirmed(key) {
             let detail = format!("deleting `{key}` removes it with its settings and overrides in every environment");
-            return Err(Error::unconfirmed(key, detail));
+            return Err(Error::unconfirmed(key, detail).listing(held(&mut write, &stored).await?));
         }
         let outcome = effects::of_flag(&mut write, Some(&stored), None).await?;
         write.delete_flag(&stored).await?;
         self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
     }
+}
+
+/// Everything that goes with a flag: what each environment says of it, and how many overrides each level has.
+async fn held(write: &mut Write, stored: &StoredFlag) -> Result<Vec<Value>> {
+    let mut held = Vec::new();
+    for environment in write.environments().await? {
+        let found = write.setting(stored, &environment.name).await?.setting;
+        held.push(setting_in(&environment.name, &found)?);
+    }
+    for (level, environment, overrides) in write.count_overrides(&stored.flag).await? {
+        let mut counted = json!({ "level": level, "overrides": overrides });
+        if level == "organization" {
+            counted["environment"] = environment.into();
+        }
+        held.push(counted);
+    }
+    Ok(held)
+}
+
+/// A setting as listings of what would be lost show it.
+fn setting_in(environment: &str, setting: &Setting) -> Result<Value> {
+    let mut document = to_value(setting)?;
+    document["level"] = "environment".into();
+    document["environment"] = environment.into();
+    Ok(document)
 }
 
 /// A level that is no longer allowed must have no values: the caller either finds none, or knows which are lost.
@@ -143,10 +186,7 @@ async fn drop_levels(write: &mut Write, call: &Call, before: &StoredFlag, after:
         for environment in write.environments().await? {
             let found = write.setting(before, &environment.name).await?.setting;
             if found.value.is_some() || !found.rules.is_empty() {
-                let mut document = to_value(&found)?;
-                document["level"] = "environment".into();
-                document["environment"] = environment.name.clone().into();
-                lost.push(document);
+                lost.push(setting_in(&environment.name, &found)?);
                 cleared.push((environment.name, found));
             }
         }
@@ -164,7 +204,7 @@ async fn drop_levels(write: &mut Write, call: &Call, before: &StoredFlag, after:
         }
     }
     for (environment, found) in cleared {
-        let bare = flagbearer::setting::Setting { enabled: found.enabled, ..Default::default() };
+        let bare = Setting { enabled: found.enabled, ..Default::default() };
         write.put_setting(&before.flag, &environment, &found, &bare).await?;
     }
     Ok(())

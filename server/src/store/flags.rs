@@ -121,6 +121,12 @@ impl Connection {
         self.rows(sql, &parameters).await?.iter().map(StoredFlag::try_from).collect()
     }
 
+    /// Whether the key of another flag begins like this.
+    pub async fn is_prefix_shared(&mut self, flag: &Flag, prefix: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM flags WHERE substr(key, 1, length($1)) = $1 AND id <> $2 LIMIT 1";
+        Ok(self.row(sql, params![prefix, &*flag.id]).await?.is_some())
+    }
+
     /// Every living flag with its setting in one environment: what a ruleset is compiled from.
     pub async fn living_settings(&mut self, environment: &str) -> Result<Vec<(Flag, Setting)>> {
         let sql = "SELECT f.document, s.document FROM flags f \

@@ -158,6 +158,14 @@ impl Connection {
         self.rows(sql, parameters).await?.iter().map(|row| read(row, flag)).collect()
     }
 
+    /// How many overrides a flag has at each level and, for organizations, in each environment.
+    pub async fn count_overrides(&mut self, flag: &Flag) -> Result<Vec<(String, String, i64)>> {
+        let sql = "SELECT level, environment, count(*) FROM overrides WHERE flag = $1 \
+                   GROUP BY level, environment ORDER BY level, environment";
+        let rows = self.rows(sql, params![&*flag.id]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?, row.integer(2)?))).collect()
+    }
+
     /// The overrides of a flag at a level that may hold somebody out of a change, in order of subject. Nobody is held out of
     /// a boolean's `true` by an override that says `true`.
     pub async fn holdout_candidates(

@@ -130,6 +130,25 @@ on_both_engines! {
         assert!(second.contains(&application), "{second}");
         assert_eq!(admin.get("/v1/changes?limit=1").await.ok(), before);
     }
+
+    async fn stale_flags_are_listed_with_why_and_names_are_advised_on(engine: Engine) {
+        let cli = Cli::start(engine).await;
+        let said = cli.run("flags create limit --type integer --default 1").await.ok();
+        assert!(said.starts_with("Created the flag `limit`"), "{said}");
+        let codes = said.lines().filter(|line| line.starts_with("advice: ")).filter_map(|line| line.rsplit('(').next());
+        assert_eq!(codes.collect::<Vec<_>>(), ["PREFIX_MISSING)", "VAGUE_NAME)", "DESCRIPTION_MISSING)"]);
+        let shown = cli.run("flags show limit").await.ok();
+        assert_eq!(shown.matches("advice").count(), 3, "{shown}");
+
+        assert_eq!(cli.run("flags list --stale").await.ok(), "There are none.\n");
+        cli.server.clock.advance(5 * 24 * 60 * 60);
+        let said = cli.run("flags list --stale --stale-after 5").await.ok();
+        let row = said.lines().nth(1).unwrap_or_default();
+        assert!(row.starts_with("limit  2027-01-15T08:00:00Z  SAME_EVERYWHERE  everybody gets the same value"), "{said}");
+        assert_eq!(cli.run("flags list --stale-after 5").await.code, Some(2), "it needs --stale");
+        let refused = cli.run("flags delete limit").await.refused("CONFIRMATION_REQUIRED");
+        assert!(refused.contains(r#""environment":"production""#), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,7 +37,7 @@ on_both_engines! {
             "description": "", "owner": null, "tags": [], "kind": "release", "remove_after": null,
             "default_value": false, "off_value": null, "overrides": ["environment", "organization", "user"],
             "revision": created["revision"], "created_at": "2027-01-15T08:00:00Z",
-            "updated_at": "2027-01-15T08:00:00Z", "archived_at": null,
+            "updated_at": "2027-01-15T08:00:00Z", "archived_at": null, "advice": created["advice"],
         });
         assert_eq!(created, expected);
         for environment in ["production", "staging"] {

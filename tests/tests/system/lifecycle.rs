@@ -160,4 +160,52 @@ on_both_engines! {
         bound.get("/v1/flags").await.ok();
         bound.get("/v1/flags?stale=true").await.refused(403, "FORBIDDEN");
     }
+
+    async fn a_flag_carries_advice_on_its_name_that_refuses_nothing(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let codes = |flag: &Value| {
+            let said = flag["advice"].as_array().expect("advice").iter();
+            said.map(|one| one["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>()
+        };
+        let flag = json!({ "key": "hide_old_dashboard", "type": "boolean", "default_value": false });
+        let created = admin.post("/v1/flags", flag).await.ok();
+        assert_eq!(codes(&created), ["PREFIX_MISSING", "NEGATIVE_NAME", "DESCRIPTION_MISSING"]);
+        let read = admin.get("/v1/flags/hide_old_dashboard").await.ok();
+        assert_eq!(read["advice"], created["advice"]);
+        let search = |key: &str| json!({ "key": key, "type": "string", "default_value": "a", "description": "how to search" });
+        let first = admin.post("/v1/flags", search("search_mode")).await.ok();
+        assert_eq!(codes(&first), ["PREFIX_MISSING"], "no other flag is called so");
+        for near in ["searchxmode", "Search_other"] {
+            admin.post("/v1/flags", search(near)).await.ok();
+        }
+        assert_eq!(codes(&admin.get("/v1/flags/search_mode").await.ok()), ["PREFIX_MISSING"]);
+        assert_eq!(codes(&admin.post("/v1/flags", search("search_size")).await.ok()), Vec::<String>::new());
+        assert_eq!(codes(&admin.get("/v1/flags/search_mode").await.ok()), Vec::<String>::new(), "they share a category now");
+        let given = json!({ "advice": [] });
+        admin.patch("/v1/flags/search_mode", given).await.refused(400, "MEMBER_UNKNOWN");
+    }
+
+    async fn deleting_lists_what_would_be_lost(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        create(&admin, "f", "release", json!(false)).await;
+        targeted(&admin, "f", "org_a").await;
+        admin.put("/v1/flags/f/environments/staging", json!({ "enabled": false, "value": true })).await.ok();
+        for organization in ["org_b", "org_c"] {
+            organization_override(&admin, "f", organization, json!(true)).await;
+        }
+        admin.put("/v1/flags/f/users/alice", json!({ "value": true })).await.ok();
+        let problem = admin.delete("/v1/flags/f").await.refused(409, "CONFIRMATION_REQUIRED");
+        let production = admin.get("/v1/flags/f/environments/production").await.ok();
+        let lost = json!([
+            { "level": "environment", "environment": "production", "enabled": true, "value": null, "rules": production["rules"] },
+            { "level": "environment", "environment": "staging", "enabled": false, "value": true, "rules": [] },
+            { "level": "organization", "environment": "production", "overrides": 2 },
+            { "level": "user", "overrides": 1 },
+        ]);
+        assert_eq!(problem["listing"], lost);
+        assert_eq!(admin.value("production", "alice", "", "f").await, true, "a refusal loses nothing");
+        admin.delete("/v1/flags/f?confirm=f").await.ok();
+    }
 }
