@@ -67,12 +67,13 @@ on_both_engines! {
             let metadata = admin.get(&format!("{issuer}/.well-known/openid-configuration")).await.ok();
             let endpoints = metadata.as_object().expect("an object").iter();
             let endpoints: Vec<_> = endpoints.filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri").collect();
-            assert_eq!(endpoints.len(), 7);
+            assert_eq!(endpoints.len(), 8);
             for (name, url) in endpoints {
                 let url = url.as_str().expect("a URL");
-                assert!(path(&server, url).starts_with(issuer));
+                // The watermarks of all environments are beside one another, and not the issuers'.
+                assert!(path(&server, url).starts_with(issuer) || name == "watermark_endpoint");
                 let (method, status) = match name.as_str() {
-                    "jwks_uri" | "end_session_endpoint" => (reqwest::Method::GET, 200),
+                    "jwks_uri" | "end_session_endpoint" | "watermark_endpoint" => (reqwest::Method::GET, 200),
                     "authorization_endpoint" => (reqwest::Method::GET, 400),
                     "userinfo_endpoint" => (reqwest::Method::GET, 401),
                     _ => (reqwest::Method::POST, 400),
