@@ -143,9 +143,16 @@ pub(super) fn redirect_uri(parameters: &Parameters<'_>, application: &Applicatio
     if application.redirect_uris.iter().any(|registered| same_redirect(registered, &named)) {
         return Ok(named);
     }
-    let detail =
-        format!("`{named}` is not a redirect URI of this application; an administrator can add it, letter by letter");
+    let named = quoted(&named).unwrap_or_else(|| "what it names".to_owned());
+    let detail = format!("{named} is not a redirect URI of this application; an administrator can add it, letter by letter");
     Err(Error::new(Kind::Malformed, "REDIRECT_URI_UNKNOWN", detail))
+}
+
+/// What an address says of itself, for a page that shows it: one word, in backticks. Whole sentences would be somebody's who
+/// made the link, and would read as ours.
+pub(super) fn quoted(text: &str) -> Option<String> {
+    let is_word = text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_word.then(|| format!("`{text}`"))
 }
 
 /// The same, letter by letter; only the port of a loopback address is the app's own choice each time (RFC 8252 §7.3).

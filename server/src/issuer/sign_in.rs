@@ -8,7 +8,7 @@
 use flagbearer::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::authorization::{Authorization, Lapsed, Parameters, Stop, client_id, read, redirect_uri};
+use super::authorization::{Authorization, Lapsed, Parameters, Stop, client_id, quoted, read, redirect_uri};
 use super::{Begun, Issuer, SignInRefused};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{Secret, hash, random_alphanumeric};
@@ -77,7 +77,8 @@ impl Issuer {
         let parameters = Parameters::read(query);
         let client_id = client_id(&parameters)?;
         let unknown = || {
-            let detail = format!("no application with the client id `{client_id}` signs in here");
+            let named = quoted(&client_id).unwrap_or_else(|| "that it names".to_owned());
+            let detail = format!("no application with the client id {named} signs in here");
             Error::new(Kind::Malformed, "CLIENT_UNKNOWN", detail)
         };
         let application = self.store.read().await?.client(&client_id).await?.ok_or_else(unknown)?.0;

@@ -35,6 +35,11 @@ on_both_engines! {
             assert_eq!(page.status, 400, "{name}={value}: {}", page.words());
             assert_eq!(page.header("location"), "");
         }
+        for name in ["client_id", "redirect_uri"] {
+            let page = Browser::new().visit(&client.authorization_url(&[(name, "Your account is locked, call us")])).await;
+            assert_eq!(page.status, 400);
+            assert!(!page.words().contains("locked"), "whoever makes a link does not speak on our page: {}", page.words());
+        }
         for twice in ["client_id", "redirect_uri"] {
             let url = client.authorization_url(&[]);
             let again = client.request().into_iter().find(|(name, _)| *name == twice).expect("a parameter");
