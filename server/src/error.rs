@@ -113,7 +113,8 @@ impl Error {
     }
 
     pub fn too_many_attempts(retry_after: i64) -> Self {
-        let detail = format!("too many failed attempts; try again in {retry_after} seconds");
+        let (number, unit) = if retry_after < 120 { (retry_after, "seconds") } else { ((retry_after + 59) / 60, "minutes") };
+        let detail = format!("too many failed attempts; try again in {number} {unit}");
         Self::new(Kind::TooMany { retry_after }, "TOO_MANY_ATTEMPTS", detail)
     }
 

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use flagbearer::token::{Algorithm, KeySet, SigningKey, TYPE_JWT};
 use serde_json::{Value, json};
@@ -192,14 +191,19 @@ async fn answer(inner: Arc<Inner>, mut stream: TcpStream) {
             }
             return;
         }
-        Some(Reply::Silence) => return tokio::time::sleep(Duration::from_secs(60)).await,
+        Some(Reply::Silence) => return hung_up(&mut stream).await,
         Some(Reply::Stuck) => {
             let _ = stream.write_all(format!("{head}content-length: 100\r\n\r\n{{\"keys\":[").as_bytes()).await;
-            return tokio::time::sleep(Duration::from_secs(60)).await;
+            return hung_up(&mut stream).await;
         }
     };
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
+}
+
+/// Says no more until the client has had enough.
+async fn hung_up(stream: &mut TcpStream) {
+    let _ = stream.read(&mut [0]).await;
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Asked> {

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{Answer, Call, Control, REMEMBERED, Success};
 use crate::error::{Error, Result};
-use crate::issuer::{NewSession, Remember, Tokens};
-use crate::store::{Method, Session, SessionFilter};
+use crate::issuer::{Remember, Tokens};
+use crate::store::{Method, Session, SessionFilter, Start};
 
 impl Control {
     /// Starts a session of an application for a user, in an organization where one is named.
@@ -27,11 +27,11 @@ impl Control {
         let now = self.store.now();
         let application = self.store.read().await?.application(client_id).await?.application;
         call.may_serve(&application.environment)?;
-        let new = NewSession::told(&user, organization.as_deref(), Method::Backend, strict, now);
+        let start = Start::told(&application, &user, organization.as_deref(), Method::Backend, strict, now);
         let answer = |tokens: &Tokens| Answer { success: Success::Created, body: tokens.session_answer(), revision: None };
         let remember = call.once.as_ref().map(|once| move |tokens: &Tokens| self.memo(once, &answer(tokens), REMEMBERED));
         let remember = remember.as_ref().map(|remember| remember as &Remember<'_>);
-        match (self.issuer.start(&application, &new, remember).await?, &call.once) {
+        match (self.issuer.start(&start, remember).await?, &call.once) {
             (Some(tokens), _) => Ok(answer(&tokens)),
             (None, Some(once)) => self.recall(once).await?.ok_or_else(Error::unavailable),
             (None, None) => Err(Error::internal("an answer was remembered for nobody")),

@@ -127,7 +127,7 @@ impl IntoResponse for TokenRefused {
 }
 
 /// When to try again, in seconds, where that may help.
-fn retry_after(kind: Kind) -> Option<i64> {
+pub fn retry_after(kind: Kind) -> Option<i64> {
     match kind {
         Kind::TooMany { retry_after } => Some(retry_after),
         Kind::Unavailable => Some(1),

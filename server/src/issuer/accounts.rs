@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::Issuer;
 use crate::email;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::password::{Password, Unfit};
 use crate::secret::{Secret, random_alphanumeric};
 use crate::store::{Author, Limit, PasswordMark, StoredPassword, User};
@@ -34,14 +34,9 @@ pub enum SignInRefused {
     /// Which of the two is not told.
     #[error("the e-mail address or the password is wrong")]
     Wrong,
-    /// Whether the password would have been right is not told.
-    #[error("too many failed attempts; try again in {} minutes", minutes(*retry_after))]
-    Locked {
-        /// Seconds.
-        retry_after: i64,
-    },
+    /// Too many attempts, too: whether the password would have been right is not told.
     #[error(transparent)]
-    Failed(Error),
+    Failed(#[from] Error),
 }
 
 /// Why no account was made.
@@ -58,11 +53,6 @@ pub enum SignUpRefused {
     /// Without sending mail there is no honest answer that does not tell it.
     #[error("this e-mail address cannot be used; sign in with it, or ask an administrator for a link to set its password")]
     EmailTaken,
-    #[error("too many attempts; try again in {} minutes", minutes(*retry_after))]
-    Locked {
-        /// Seconds.
-        retry_after: i64,
-    },
     #[error(transparent)]
     Failed(Error),
 }
@@ -76,46 +66,19 @@ pub enum ResetRefused {
     Password(#[from] Unfit),
     #[error("another account signs in by this e-mail address; ask an administrator")]
     EmailTaken,
-    #[error("too many attempts; try again in {} minutes", minutes(*retry_after))]
-    Locked {
-        /// Seconds.
-        retry_after: i64,
-    },
     #[error(transparent)]
     Failed(Error),
 }
 
-/// At least so many, in words of whoever waits.
-fn minutes(seconds: i64) -> i64 {
-    (seconds + 59) / 60
-}
-
-impl From<Error> for SignInRefused {
-    fn from(error: Error) -> Self {
-        match error.kind {
-            Kind::TooMany { retry_after } => Self::Locked { retry_after },
-            _ => Self::Failed(error),
-        }
-    }
-}
-
 impl From<Error> for SignUpRefused {
     fn from(error: Error) -> Self {
-        match error.kind {
-            Kind::TooMany { retry_after } => Self::Locked { retry_after },
-            _ if error.code == Error::EMAIL_IN_USE => Self::EmailTaken,
-            _ => Self::Failed(error),
-        }
+        if error.code == Error::EMAIL_IN_USE { Self::EmailTaken } else { Self::Failed(error) }
     }
 }
 
 impl From<Error> for ResetRefused {
     fn from(error: Error) -> Self {
-        match error.kind {
-            Kind::TooMany { retry_after } => Self::Locked { retry_after },
-            _ if error.code == Error::EMAIL_IN_USE => Self::EmailTaken,
-            _ => Self::Failed(error),
-        }
+        if error.code == Error::EMAIL_IN_USE { Self::EmailTaken } else { Self::Failed(error) }
     }
 }
 

@@ -4,9 +4,9 @@
 use flagbearer::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Issuer, NewSession, Refused, Remember, Tokens};
+use super::{Issuer, Refused, Remember, Tokens};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Application, Method, Origin, PasswordMark};
+use crate::store::{Application, Method, Origin, PasswordMark, Start};
 
 /// How long a choice is waited for, in seconds.
 const WAITING: i64 = 600;
@@ -48,8 +48,8 @@ impl Issuer {
         remember: Option<&Remember<'_>>,
     ) -> Result<Option<Tokens>, Refused> {
         let Entrant { user, organization, method, password, auth_time, origin } = *entrant;
-        let told = NewSession::told(user, organization, method, true, self.store.now());
-        match self.start(application, &NewSession { password, auth_time, origin, ..told }, remember).await {
+        let told = Start::told(application, user, organization, method, true, self.store.now());
+        match self.start(&Start { password, auth_time, origin, ..told }, remember).await {
             Ok(tokens) => Ok(tokens),
             // Whether there is such an organization is no stranger's business.
             Err(error) if error.kind == Kind::Forbidden || error.code == "ORGANIZATION_NOT_FOUND" => {

@@ -8,10 +8,10 @@ use flagbearer::token::{Expected, ForeignToken};
 
 use super::tokens::granted;
 use super::upstream::Person;
-use super::{Issuer, NewSession, Refused, Remember, Tokens};
+use super::{Issuer, Refused, Remember, Tokens};
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
-use crate::store::{Method, StoredIdentityProvider, Surface};
+use crate::store::{Method, Start, StoredIdentityProvider, Surface};
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
@@ -121,12 +121,13 @@ impl Issuer {
             )
         })?;
         let scope = exchange.scope.and_then(granted);
-        let session = NewSession {
+        let organization = person.organization.as_ref().map(SubjectId::as_str);
+        let start = Start {
             auth_time: said.auth_time.unwrap_or(said.issued_at).min(now),
             scope: scope.as_deref(),
-            ..NewSession::told(&user.id, person.organization.as_ref().map(SubjectId::as_str), Method::Exchange, true, now)
+            ..Start::told(&application, &user.id, organization, Method::Exchange, true, now)
         };
-        match self.start(&application, &session, remember).await {
+        match self.start(&start, remember).await {
             Ok(tokens) => Ok(tokens),
             Err(error) if matches!(error.kind, Kind::Forbidden | Kind::NotFound) => Err(Refused::NotAMember.into()),
             Err(error) => Err(error.into()),

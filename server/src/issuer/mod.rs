@@ -37,7 +37,6 @@ pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as r
 pub use shown::{ShownByMachine, ShownByUser};
 pub use sign_in::{Away, Step, Visitor};
 pub use sign_out::SignOut;
-pub use start::NewSession;
 use tokens::told_of_person;
 pub use tokens::{Bearer, MachineMinting, Minting, Tokens, has_scope, person};
 pub use upstream::{Begun, Choice, Returned, UpstreamRefused};

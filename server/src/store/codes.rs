@@ -68,9 +68,8 @@ impl Connection {
 impl Code {
     /// The session that its redemption begins.
     fn start<'a>(&'a self, redemption: &Redemption<'a>) -> Start<'a> {
-        let Redemption { application, session, origin, now, .. } = *redemption;
+        let Redemption { application, origin, now, .. } = *redemption;
         Start {
-            id: session,
             application,
             user: &self.user,
             organization: self.organization.as_deref(),
@@ -162,7 +161,7 @@ impl Store {
             connection.commit().await?;
             return Ok(Redeemed::Bad);
         }
-        let (session, snapshot) = self.begin_session(&mut connection, &code.start(redemption)).await?;
+        let (session, snapshot) = self.begin_session(&mut connection, redemption.session, &code.start(redemption)).await?;
         let sql = "UPDATE codes SET session = $2 WHERE hash = $1";
         connection.execute(sql, params![hash, session.id.as_str()]).await?;
         let (answer, memo) = mint(&code, &session, &snapshot)?;

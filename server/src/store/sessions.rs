@@ -169,10 +169,9 @@ macro_rules! filtered {
     };
 }
 
-/// Where a new session starts.
-#[derive(Debug, Clone)]
+/// A session that is to begin.
+#[derive(Debug, Clone, Copy)]
 pub struct Start<'a> {
-    pub id: &'a str,
     pub application: &'a Application,
     pub user: &'a str,
     pub organization: Option<&'a str>,
@@ -190,6 +189,21 @@ pub struct Start<'a> {
     pub origin: Origin<'a>,
 }
 
+impl<'a> Start<'a> {
+    /// The session of a user whom somebody else has just told us of.
+    pub fn told(
+        application: &'a Application,
+        user: &'a str,
+        organization: Option<&'a str>,
+        method: Method,
+        strict: bool,
+        now: Timestamp,
+    ) -> Self {
+        let (password, scope, browser, origin) = (None, None, None, Origin::default());
+        Self { application, user, organization, strict, now, auth_time: now, method, password, scope, browser, origin }
+    }
+}
+
 /// Where a session begins, as far as that is told.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Origin<'a> {
@@ -204,15 +218,16 @@ const KEPT: i64 = 7 * 86_400;
 pub(super) const ATTEMPTS: usize = 5;
 
 impl Store {
-    /// Starts a session. `mint` makes the answer from what the same transaction reads, and says what to remember of it;
+    /// Starts a session under this id. `mint` makes the answer from what the same transaction reads, and says what to remember of it;
     /// `None` where the same was answered already.
     pub async fn start_session<T>(
         &self,
+        id: &str,
         start: &Start<'_>,
         mint: impl Fn(&Session, &Snapshot) -> Result<(T, Option<Memo>)>,
     ) -> Result<Option<T>> {
         for _ in 0..ATTEMPTS {
-            match self.try_start(start, &mint).await {
+            match self.try_start(id, start, &mint).await {
                 Err(error) if error.code == Error::RACED => {}
                 outcome => return outcome,
             }
@@ -222,11 +237,12 @@ impl Store {
 
     async fn try_start<T>(
         &self,
+        id: &str,
         start: &Start<'_>,
         mint: impl Fn(&Session, &Snapshot) -> Result<(T, Option<Memo>)>,
     ) -> Result<Option<T>> {
         let mut connection = self.engine.write_snapshot().await?;
-        let (session, snapshot) = self.begin_session(&mut connection, start).await?;
+        let (session, snapshot) = self.begin_session(&mut connection, id, start).await?;
         let (answer, memo) = mint(&session, &snapshot)?;
         if let Some(memo) = memo
             && !connection.remember(&memo, start.now).await?
@@ -238,7 +254,12 @@ impl Store {
     }
 
     /// Starts a session in a transaction that the caller commits; answers it with all that its first token needs.
-    pub(super) async fn begin_session(&self, connection: &mut Connection, start: &Start<'_>) -> Result<(Session, Snapshot)> {
+    pub(super) async fn begin_session(
+        &self,
+        connection: &mut Connection,
+        id: &str,
+        start: &Start<'_>,
+    ) -> Result<(Session, Snapshot)> {
         if start.strict {
             known(connection, start.user, start.organization).await?;
         } else {
@@ -259,7 +280,7 @@ impl Store {
         if connection.row(sql, params![client_id]).await?.is_none() {
             return Err(Error::not_found("application", client_id));
         }
-        let session = start.session();
+        let session = start.session(id);
         let sql = "INSERT INTO sessions (id, environment, application, user_id, organization, generation, auth_time, \
                    expires_at, absolute_expires_at, method, scope, browser, ip_address, user_agent, created_at) \
                    VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
@@ -373,11 +394,11 @@ impl Connection {
 }
 
 impl Start<'_> {
-    fn session(&self) -> Session {
+    fn session(&self, id: &str) -> Session {
         let application = self.application;
         let absolute_expires_at = self.now.plus_seconds(application.absolute_ttl);
         Session {
-            id: self.id.to_owned(),
+            id: id.to_owned(),
             environment: application.environment.clone(),
             application: application.client_id.clone(),
             user: self.user.to_owned(),

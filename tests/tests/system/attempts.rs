@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use flagbearer_server::clock::ManualClock;
+use flagbearer_server::error::{Error, Kind};
 use flagbearer_server::issuer::{Issuer, SignInRefused, SignUpRefused};
 use flagbearer_server::secret::Secret;
 use flagbearer_server::store::Store;
@@ -28,7 +29,7 @@ async fn guess(issuer: &Issuer, email: &str, password: &str, address: &str) -> G
     match issuer.sign_in_by_password(email, &Secret::new(password), address).await {
         Ok(_) => Guess::Right,
         Err(SignInRefused::Wrong) => Guess::Wrong,
-        Err(SignInRefused::Locked { retry_after }) => Guess::Locked(retry_after),
+        Err(SignInRefused::Failed(Error { kind: Kind::TooMany { retry_after }, .. })) => Guess::Locked(retry_after),
         Err(SignInRefused::Failed(error)) => panic!("{error}"),
     }
 }
@@ -185,7 +186,8 @@ on_both_engines! {
         server.database.execute("UPDATE attempts SET failures = 99").await;
         sign_up("last@example.com").await.expect("it is the hundredth");
         let refused = sign_up("one.more@example.com").await.expect_err("it is one too many");
-        assert!(matches!(refused, SignUpRefused::Locked { retry_after: 900 }), "{refused:?}");
+        let SignUpRefused::Failed(error) = refused else { panic!("{refused:?}") };
+        assert_eq!(error.kind, Kind::TooMany { retry_after: 900 });
     }
 
     async fn wrong_keys_and_client_secrets_are_counted_and_right_ones_are_not_asked(engine: Engine) {
@@ -210,7 +212,7 @@ on_both_engines! {
         let answer = wrong_key(&server, &[]).await;
         assert_eq!(answer.header("retry-after"), "840");
         let problem = answer.refused(429, "TOO_MANY_ATTEMPTS");
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("840 seconds")));
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("14 minutes")));
         let answer = form("wrong").await;
         assert_eq!(answer.header("retry-after"), "840");
         answer.denied(429, "temporarily_unavailable");

@@ -26,8 +26,8 @@ macro_rules! problem {
     ($Refused:ident, $refusal:expr) => {{
         let text = sentence(&$refusal.to_string());
         match $refusal {
+            $Refused::Failed(Error { kind: kind @ Kind::TooMany { .. }, .. }) => Problem { kind, text },
             $Refused::Failed(error) => return Err(Stop::from(error)),
-            $Refused::Locked { retry_after } => Problem { kind: Kind::TooMany { retry_after }, text },
             _ => Problem { kind: Kind::Refused, text },
         }
     }};

@@ -9,7 +9,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::super::error::status;
+use super::super::error::{retry_after, status};
 use super::super::request_id;
 use super::visit::Visit;
 use crate::error::{Error, Kind};
@@ -142,12 +142,9 @@ pub fn shown(page: &(impl Template + Framed)) -> Response {
 /// A page that says what is wrong, to be corrected or not.
 pub fn refused(kind: Kind, page: &(impl Template + Framed)) -> Response {
     let mut response = respond(status(kind), page);
-    let seconds = match kind {
-        Kind::TooMany { retry_after } => retry_after,
-        Kind::Unavailable => 1,
-        _ => return response,
-    };
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    if let Some(seconds) = retry_after(kind) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
     response
 }
 

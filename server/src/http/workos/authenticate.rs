@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{App, shape};
 use crate::control::{Answer, Once};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::http::address::ClientAddress;
 use crate::http::call::{bearer, too_large};
 use crate::http::error::{Denied, uncached};
@@ -132,9 +132,6 @@ fn confidential(application: &Application) -> Result<(), Denied> {
 fn not_signed_in(refused: SignInRefused) -> Denied {
     match refused {
         SignInRefused::Wrong => Denied::grant(refused.to_string()),
-        SignInRefused::Locked { retry_after } => {
-            Error::new(Kind::TooMany { retry_after }, "ATTEMPTS_EXCEEDED", refused.to_string()).into()
-        }
         SignInRefused::Failed(error) => error.into(),
     }
 }
