@@ -38,7 +38,7 @@ export async function startFlagbearer() {
     await ended
     rmSync(folder, { recursive: true, force: true })
   }
-  return { ...api(url, key), url, stop }
+  return { ...api(url, key), url, key, stop }
 }
 
 /** The admin API and the token endpoint of a server. */

@@ -61,15 +61,17 @@ class Server {
       headers: { authorization: `Bearer ${ADMIN_KEY}`, ...(body && { 'content-type': 'application/json' }) },
       body: body && JSON.stringify(body),
     })
-    const answer = await response.json()
-    if (!response.ok) throw new Error(`${response.status} ${JSON.stringify(answer)}`)
-    return answer
+    const answer = await response.text()
+    if (!response.ok) throw new Error(`${response.status} ${answer}`)
+    return answer && JSON.parse(answer)
   }
 
   /** A public application in production; answers its client id, which is the audience of its tokens. */
   async application() {
-    return (await this.call('POST', '/applications', { name: 'app', environment: 'production', public: true })).client_id
+    return (await this.register({ public: true })).client_id
   }
+
+  register = (settings) => this.call('POST', '/applications', { name: 'app', environment: 'production', ...settings })
 
   killFlag = (flag) => this.call('POST', `/flags/${flag}/environments/production/kill`)
   reviveFlag = (flag) => this.call('DELETE', `/flags/${flag}/environments/production/kill`)
