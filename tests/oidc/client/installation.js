@@ -4,7 +4,7 @@ import { startFlagbearer } from '../../../examples/hono/flagbearer.js'
 
 export const REDIRECT_URI = 'http://localhost:3000/callback'
 export const LOGOUT_URI = 'http://localhost:3000/goodbye'
-export const ALICE = { email: 'alice@example.com', password: 'correct horse battery staple' }
+export const ALICE = { email: 'alice@example.com', password: 'planted horse battery staple' }
 
 export async function install() {
   const { url, call, stop } = await startFlagbearer()

@@ -6,7 +6,7 @@ import { Browser } from '../sign_in.js'
 
 export const REDIRECT_URL = 'http://localhost:3000/api/auth/kinde_callback'
 export const LOGOUT_URL = 'http://localhost:3000/goodbye'
-export const ALICE = { email: 'alice@example.com', password: 'correct horse battery staple' }
+export const ALICE = { email: 'alice@example.com', password: 'planted horse battery staple' }
 export const ALICE_ID = 'kp_abc123'
 export const ORGANIZATION = 'org_xyz789'
 

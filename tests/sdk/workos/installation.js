@@ -7,7 +7,7 @@ import { Browser } from '../sign_in.js'
 export const FLAG = 'snippet-synthesis'
 export const REDIRECT_URI = 'http://localhost:3000/callback'
 export const COOKIE_PASSWORD = 'a cookie password of more than 32 characters'
-export const PASSWORD = 'correct horse battery staple'
+export const PASSWORD = 'planted horse battery staple'
 
 export async function install() {
   const { url, call, stop } = await startFlagbearer()

@@ -26,7 +26,7 @@ from server import Server  # noqa: E402
 from sign_in import Browser  # noqa: E402
 
 SITE = "http://localhost:8000"
-ALICE = {"email": "alice@example.com", "password": "correct horse battery staple"}
+ALICE = {"email": "alice@example.com", "password": "planted horse battery staple"}
 FLAGS: dict[str, tuple[str, Any]] = {
     "new_ai_model": ("boolean", False),
     "ai_token_limit": ("integer", 1000),
