@@ -52,6 +52,7 @@ export async function startFlagbearer() {
   return {
     ...api(url, key),
     url,
+    folder,
 
     async stop() {
       await running.end('SIGTERM')
