@@ -272,3 +272,14 @@ impl IntoResponse for Denied {
         response
     }
 }
+
+/// The same answer, but in words where it tells a failure that passes by itself.
+pub fn without_json(response: Response) -> Response {
+    let status = response.status();
+    if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Response::from_parts(parts, "no token can be given just now; try again in a moment".into())
+}

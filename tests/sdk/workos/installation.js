@@ -2,6 +2,7 @@
 // applications of profile `workos`, and an API key of the environment.
 
 import { startFlagbearer } from '../../../examples/hono/flagbearer.js'
+import { standBesideOurs } from '../keys.js'
 import { Browser } from '../sign_in.js'
 
 export const FLAG = 'snippet-synthesis'
@@ -38,6 +39,7 @@ export async function install() {
     async application(environment = 'production', more = {}) {
       const document = { name: 'From WorkOS', environment, profile: 'workos', redirect_uris: [REDIRECT_URI], ...more }
       const { client_id: clientId } = await call('POST', '/applications', document)
+      await standBesideOurs(`${url}/sso/jwks/${clientId}`)
       const { key: apiKey } = await call('POST', '/api-keys', { name: 'WorkOS', role: 'administrator', environment })
       return { clientId, apiKey }
     },

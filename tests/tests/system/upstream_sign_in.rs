@@ -139,6 +139,79 @@ on_both_engines! {
         assert_eq!(sign_in(&theirs, "ada").await, ada);
     }
 
+    async fn a_real_provider_that_is_slow_broken_or_hostile_lets_nobody_in_and_is_well_again_afterwards(engine: Engine) {
+        let server = server(engine).await;
+        let admin = server.admin();
+        let callback = format!("{}/env/staging/sign-in/callback", server.url);
+        let mut theirs = OpenIdProvider::start(&callback, "client_secret_basic").await;
+        server.live_in_the_present();
+        trust(&admin, &theirs.issuer, &theirs.client_id, &theirs.client_secret).await;
+        let client = Client::public(&admin, "staging").await;
+        let press = async |browser: &mut Browser| -> Page {
+            let page = browser.visit(&client.authorization_url(&[])).await;
+            browser.visit(&page.link(LINK)).await
+        };
+        // Where the provider sends somebody back to, who has signed in there.
+        let signed_in = async |theirs: &OpenIdProvider, browser: &mut Browser| -> String {
+            let away = press(browser).await;
+            theirs.sign_in(browser, away.url.as_str(), "mallory").await
+        };
+        let nobody = async || {
+            for table in ["browsers", "codes", "sessions", "users", "identities"] {
+                let found = server.database.texts(&format!("SELECT '{table}' FROM {table}")).await;
+                assert_eq!(found, [""; 0], "somebody was let in");
+            }
+        };
+
+        for fault in ["no metadata", "metadata of another issuer"] {
+            theirs.misbehave(fault).await;
+            Scene::is_stuck(&press(&mut Browser::new()).await, fault);
+            server.clock.advance(31);
+        }
+        theirs.misbehave("none").await;
+        // Two real sign-ins that come to nothing for want of keys; the second time it has them.
+        for fault in ["a page for keys", "no keys"] {
+            let mut browser = Browser::new();
+            let back = signed_in(&theirs, &mut browser).await;
+            theirs.misbehave(fault).await;
+            Scene::is_stuck(&browser.visit(&back).await, fault);
+            theirs.misbehave("none").await;
+            server.clock.advance(31);
+        }
+        for fault in [
+            "no tokens",
+            "a page for tokens",
+            "half of the tokens",
+            "tokens from elsewhere",
+            "a token without a signature",
+            "the signature of other claims",
+            "the token of an earlier sign-in",
+            "a token for another client",
+            "a token of another issuer",
+            "an expired token",
+        ] {
+            let mut browser = Browser::new();
+            let back = signed_in(&theirs, &mut browser).await;
+            theirs.misbehave(fault).await;
+            Scene::is_stuck(&browser.visit(&back).await, fault);
+            theirs.misbehave("none").await;
+        }
+        nobody().await;
+        // All its keys are others at once, and do not come the first time that they are asked for.
+        let mut theirs = theirs.restart().await;
+        let mut browser = Browser::new();
+        let back = signed_in(&theirs, &mut browser).await;
+        theirs.misbehave("a page for keys").await;
+        Scene::is_stuck(&browser.visit(&back).await, "no new keys");
+        nobody().await;
+        theirs.misbehave("a token signed anew").await;
+        server.clock.advance(31);
+        let mut browser = Browser::new();
+        let back = signed_in(&theirs, &mut browser).await;
+        let told = browser.visit(&back).await.told();
+        client.redeem(&told["code"]).await.ok();
+    }
+
     async fn a_provider_that_answers_nonsense_is_said_to_be_away(engine: Engine) {
         let mut scene = Scene::start(engine).await;
         let html = |status: u16| Reply::Other(status, "text/html", "<!doctype html><p>Log in".to_owned());

@@ -132,6 +132,13 @@ def test_the_endpoints_are_those_that_the_metadata_names(server: Server, site: S
     assert found == [server.url + path for path in ("/oauth2/auth", "/oauth2/token", "/oauth2/userinfo", "/logout")]
 
 
+def test_the_keys_of_our_own_algorithms_stand_beside_those_that_it_knows(server: Server, alice: TestClient) -> None:
+    with urllib.request.urlopen(f"{server.url}/.well-known/jwks.json") as response:
+        keys = json.load(response)["keys"]
+    assert {key["alg"] for key in keys} == {"EdDSA", "ES256", "RS256"}
+    assert alice.get("/user").status_code == 200
+
+
 def test_the_user_is_told(alice: TestClient) -> None:
     user = alice.get("/user").json()
     assert (user["sub"], user["email"], user["given_name"]) == ("kp_abc123", "alice@example.com", "Alice")
