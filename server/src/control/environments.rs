@@ -68,7 +68,7 @@ impl Control {
         environment.sign_up = members.optional("sign_up").map(|node| node.boolean()).transpose()?.unwrap_or(false);
         environment.host = members.optional("host").as_ref().map(host).transpose()?;
         members.finish()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         environment.created_at = write.now;
         let others = write.environments().await?;
         if let Some(host) = &environment.host
@@ -89,7 +89,7 @@ impl Control {
         issuer::create_keys(&mut write, &self.key, &name).await?;
         let revision = write.revision;
         let body = self.environment_answer(&environment)?;
-        self.conclude(write, call, &Outcome::default(), Answer::created(body, revision)).await
+        self.conclude(write, call, Outcome::default(), Answer::created(body, revision)).await
     }
 
     pub async fn environments(&self, call: &Call) -> Result<Answer> {
@@ -110,7 +110,7 @@ impl Control {
     pub async fn patch_environment(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.environment(name).await?;
         call.check_match(before.document_revision)?;
         let mut after = before.clone();
@@ -137,14 +137,14 @@ impl Control {
         after.revision = write.revision;
         let revision = write.revision;
         let body = self.environment_answer(&after)?;
-        self.conclude(write, call, &Outcome::default(), Answer::done(body).at(revision)).await
+        self.conclude(write, call, Outcome::default(), Answer::done(body).at(revision)).await
     }
 
     /// Makes every token of an environment that was issued before stale.
     pub async fn raise_min_revision(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
         call.no_body()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let mut environment = write.environment(name).await?;
         call.may_change(&environment)?;
         call.check_match(environment.document_revision)?;
@@ -152,14 +152,14 @@ impl Control {
         let revision = write.revision;
         (environment.min_revision, environment.revision) = (revision, revision);
         let body = self.environment_answer(&environment)?;
-        self.conclude(write, call, &Outcome::default(), Answer::done(body)).await
+        self.conclude(write, call, Outcome::default(), Answer::done(body)).await
     }
 
     /// Deletes an environment that no application is in. The caller says its name again.
     pub async fn delete_environment(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let environment = write.environment(name).await?;
         call.check_match(environment.document_revision)?;
         if environment.standard {
@@ -177,7 +177,7 @@ impl Control {
             return Err(Error::unconfirmed(name, detail));
         }
         write.delete_environment(&environment).await?;
-        let answer = self.conclude(write, call, &Outcome::default(), Answer::done(Value::Null)).await?;
+        let answer = self.conclude(write, call, Outcome::default(), Answer::done(Value::Null)).await?;
         self.issuer.keys.forget(name);
         self.issuer.places.forget(name);
         Ok(answer)
