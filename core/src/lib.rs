@@ -8,7 +8,7 @@
 //! | what an environment holds for a flag | [`setting`], [`audience`], [`rollout`], [`schedule`] |
 //! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
 //! | which value, and why | [`ruleset`], [`evaluation`] |
-//! | what a change does to whom | [`effect`] |
+//! | what a change does to whom, and to its documents | [`effect`], [`difference`] |
 //! | which flags have outlived their use | [`lifecycle`] |
 //! | advice on how a flag is named | [`naming`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
@@ -23,6 +23,7 @@ pub mod audience;
 pub mod cause;
 pub mod claim;
 pub mod condition;
+pub mod difference;
 pub mod document;
 pub mod door;
 pub mod effect;

@@ -16,6 +16,7 @@ mod identity_providers;
 mod lifecycle;
 mod overrides;
 mod password_resets;
+mod revert;
 mod roster;
 mod segments;
 mod sessions;

@@ -149,6 +149,8 @@ fn small() -> Router<App> {
         .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))
         .route("/v1/changes/{revision}", get(admin::change))
+        .route("/v1/changes/{revision}/comments", post(admin::comment_on_change))
+        .route("/v1/changes/{revision}/revert", post(admin::revert_change))
         .route("/v1/evaluate", get(admin::evaluate))
         .route("/v1/explain", post(admin::explain))
         .route("/v1/sessions", post(admin::start_session).get(admin::sessions).delete(admin::end_sessions))
