@@ -8,6 +8,7 @@
 //! | what an environment holds for a flag | [`setting`], [`audience`], [`rollout`], [`schedule`] |
 //! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
 //! | which value, and why | [`ruleset`], [`evaluation`] |
+//! | which flags a token carries | [`projection`] |
 //! | what a change does to whom, and to its documents | [`effect`], [`difference`] |
 //! | which flags have outlived their use | [`lifecycle`] |
 //! | advice on how a flag is named | [`naming`] |
@@ -36,6 +37,7 @@ mod members;
 pub mod mismatch;
 pub mod naming;
 pub mod place;
+pub mod projection;
 pub mod reader;
 pub mod rollout;
 pub mod ruleset;

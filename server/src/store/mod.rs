@@ -60,7 +60,7 @@ pub use overrides::{BooleanOverride, Level, StoredOverride};
 pub use passwords::{PasswordMark, StoredPassword};
 pub use rotate::{Client, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;
-pub use sessions::{Method, Origin, Session, SessionFilter, Start};
+pub use sessions::{Beginning, Method, Origin, Session, SessionFilter, Start};
 pub use signing_keys::{KeyState, SigningKeys, StoredSigningKey};
 pub use snapshot::{Facts, Person, Snapshot};
 pub use write::{Author, Edit, Entity, Write};

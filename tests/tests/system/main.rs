@@ -40,6 +40,7 @@ mod overrides;
 mod passwords;
 mod places;
 mod profiles;
+mod projection;
 mod refresh;
 mod retries;
 mod revocation;

@@ -36,7 +36,7 @@ async fn user_profile(State(app): State<App>, place: Result<Place>, headers: Hea
 /// another, so both are the key.
 async fn feature_flags(State(app): State<App>, place: Result<Place>, headers: HeaderMap) -> Result<Response, TokenRefused> {
     let shown = shown(&app, place, &headers).await?;
-    let evaluations = shown.snapshot.evaluations(shown.now);
+    let evaluations = shown.snapshot.carried(&shown.application, shown.now);
     let entry = |found: &Evaluation<'_>| {
         let flag = found.flag;
         let (id, value) = (&*flag.id, found.value.to_json());
