@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Meaning,
     /// A token, a key or a key set that is not to be trusted or not to be read.
     Token,
+    /// A session that cannot be opened, kept or continued.
+    Session,
     /// A flag that could not be read as asked.
     Read,
 }
@@ -121,6 +123,8 @@ codes! {
         KeysUnavailable = "KEYS_UNAVAILABLE",
         /// The verifier was given settings that cannot work.
         ConfigurationInvalid = "CONFIGURATION_INVALID",
+    }
+    Session {
         /// A sealed session that was not sealed with one of these passwords, or has expired.
         SealedSessionInvalid = "SEALED_SESSION_INVALID",
         /// A cookie, or all of them together, that a browser or a server on the way would drop.

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { after, before, beforeEach, test } from 'node:test'
 import { chromium } from 'playwright-core'
-import { Server } from '../../bindings/node/test/server.js'
+import { startFlagbearer } from '../hono/flagbearer.js'
 import { ALICE, ALICE_ID, ORGANIZATION, fill } from './sample.js'
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url))
@@ -65,7 +65,7 @@ async function startNext(settings) {
 
 before(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'flagbearer-nextjs-'))
-  server = await Server.start()
+  server = await startFlagbearer()
   site = `http://localhost:${await freePort()}`
   await startNext(await fill(server, site))
   browser = await chromium.launch({
@@ -199,9 +199,9 @@ test('pages that are asked for side by side with a token to refresh are all answ
 
 test('a killed flag is off at once, and a token that is too old is refreshed on the way', async () => {
   const limit = () => dashboard().then(text)
-  await server.killFlag('new_ai_model')
+  await server.call('POST', '/flags/new_ai_model/environments/production/kill')
   while (/New AI model/.test(await limit()));
-  await server.reviveFlag('new_ai_model')
+  await server.call('DELETE', '/flags/new_ai_model/environments/production/kill')
   await override('ai_token_limit', 7000)
   const { token } = await cookies()
   await server.call('POST', '/environments/production/min-revision')
@@ -227,7 +227,7 @@ test('with the server gone the last token stays in use, the page says so, and no
   clockAhead(400)
   const { status, url } = await page.evaluate(() => fetch('/dashboard', { redirect: 'manual' }).then(({ status, type }) => ({ status, url: type })))
   assert.deepEqual([status, url], [0, 'opaqueredirect'])
-  await server.up(new URL(server.url).host)
+  await server.startAgain()
   clockAhead(0)
   await dashboard()
   assert.equal((await refresh()).refreshed, true)

@@ -6,17 +6,20 @@ const { test } = require('node:test')
 const assert = require('node:assert/strict')
 const { randomBytes } = require('node:crypto')
 const { Flagbearer, FlagbearerError } = require('@flagbearer/node')
-const { Server } = require('./server.js')
+
+const launcher = import('../../../examples/hono/flagbearer.js')
 
 const cookiePassword = randomBytes(32).toString('hex')
 
 /** A server with a flag, a session on it, and a reader whose requests for tokens are counted and can be answered by a test. */
 async function start(t, settings = { public: true }, { profile, ...options } = {}) {
-  const server = await Server.start()
+  const server = await (await launcher).startFlagbearer()
   t.after(() => server.stop())
   await server.call('POST', '/flags', { key: 'new_ai_model', type: 'boolean', default_value: false })
   await server.call('POST', '/flags', { key: 'ai_token_limit', type: 'integer', default_value: 1000 })
-  const { client_id: clientId, client_secret: clientSecret } = await server.register({ ...settings, profile })
+  const { client_id: clientId, client_secret: clientSecret } = await server.call('POST', '/applications', {
+    name: 'app', environment: 'production', ...settings, profile,
+  })
   const asked = []
   const network = { answer: undefined }
   const fetchCounting = async (url, init) => {
@@ -112,7 +115,7 @@ test('with the server down a session lives until its token expires, and goes on 
   assert.deepEqual([expired.authenticated, expired.refreshed, expired.featureFlags, expired.sealedSession], [false, false, null, sealed])
   assert.equal((await load(sealed).authenticate()).code, 'TOKEN_EXPIRED')
   later.mock.restore()
-  await server.up(new URL(server.url).host)
+  await server.startAgain()
   // A clock that was set back does not stretch the pause that the failure brought.
   assert.equal((await load(sealed).refresh()).refreshed, true)
 })
