@@ -17,9 +17,11 @@ mod overrides;
 mod password_resets;
 mod roster;
 mod segments;
+mod sender;
 mod sessions;
 mod settings;
 mod signing_keys;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -75,7 +75,7 @@ const SEGMENTS: &str = concat!(
 /// Edits that a token can change with: what [`Entity`] says, for the statements below.
 macro_rules! in_tokens {
     () => {
-        "AND entity NOT IN ('api_key', 'identity_provider', 'signing_key')"
+        "AND entity NOT IN ('api_key', 'identity_provider', 'signing_key', 'webhook')"
     };
 }
 
