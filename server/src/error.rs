@@ -121,6 +121,13 @@ impl Error {
         Self::new(Kind::TooMany { retry_after }, "TOO_MANY_ATTEMPTS", detail)
     }
 
+    /// The same, of one write of a batch, counted from 0.
+    pub fn of_write(mut self, position: usize) -> Self {
+        self.detail.insert_str(0, &format!("write {position}: "));
+        self.errors = self.errors.into_iter().map(|error| error.under(&format!("/writes/{position}/body"))).collect();
+        self
+    }
+
     pub fn listing(mut self, listing: Vec<serde_json::Value>) -> Self {
         self.listing = listing;
         self

@@ -23,7 +23,7 @@ use told::{Told, Wanted};
 impl Control {
     pub async fn explain(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
-        call.no_urgency()?;
+        call.no_change()?;
         let mut members = Node::root(&call.body).members()?;
         let wanted = Wanted::parse(&mut members)?;
         let expected = members.optional("expected").map(|node| Expected::parse(&node)).transpose()?.unwrap_or_default();

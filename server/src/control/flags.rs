@@ -38,7 +38,7 @@ impl Control {
     pub async fn create_flag(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
         let flag = Flag::create(&call.body, &format!("flag_{}", random_alphanumeric(22)?), &random_alphanumeric(16)?)?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         if write.find_flag(flag.key.as_str()).await?.is_some() {
             let detail = format!("there is a flag `{}` already; its key is free again once it is deleted", flag.key);
@@ -48,7 +48,7 @@ impl Control {
         let outcome = effects::of_flag(&mut write, None, Some(&stored)).await?;
         let revision = write.revision;
         let document = advised(&mut write, &stored).await?;
-        self.conclude(write, call, &outcome, Answer::created(document, revision)).await
+        self.conclude(write, call, outcome, Answer::created(document, revision)).await
     }
 
     /// Lists flags. With `stale` each says under `stale` why it has outlived its use.
@@ -96,7 +96,7 @@ impl Control {
 
     pub async fn patch_flag(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&[])?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         let before = write.flag(key).await?;
         call.check_match(before.revision)?;
@@ -106,14 +106,14 @@ impl Control {
         write.update_flag(&before, &mut after).await?;
         let revision = write.revision;
         let answer = Answer::done(answer(&after)?).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     /// Archives a flag, which takes it out of tokens and keeps everything it has, or restores it.
     pub async fn archive_flag(&self, call: &Call, key: &str, archive: bool) -> Result<Answer> {
         call.only(&[])?;
         call.no_body()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         let before = write.flag(key).await?;
         call.check_match(before.revision)?;
@@ -123,7 +123,7 @@ impl Control {
         write.update_flag(&before, &mut after).await?;
         let revision = write.revision;
         let answer = Answer::done(answer(&after)?).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     /// Deletes a flag. The caller says its key again, and is told before what goes with it; history remains, under the
@@ -131,7 +131,7 @@ impl Control {
     pub async fn delete_flag(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&[])?;
         FlagKey::parse(key).map_err(|_| Error::not_found("flag", key))?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         let stored = write.flag(key).await?;
         call.check_match(stored.revision)?;
@@ -141,7 +141,7 @@ impl Control {
         }
         let outcome = effects::of_flag(&mut write, Some(&stored), None).await?;
         write.delete_flag(&stored).await?;
-        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
+        self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
 }
 

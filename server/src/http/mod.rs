@@ -2,6 +2,7 @@
 
 mod address;
 mod admin;
+mod batch;
 mod call;
 mod cors;
 mod error;
@@ -58,7 +59,7 @@ const LARGE: usize = 1024 * 1024;
 pub fn router(app: App) -> Router {
     Router::new()
         .merge(guarded(&app, small(), SMALL))
-        .merge(guarded(&app, large(), LARGE))
+        .merge(guarded(&app, large().route("/v1/batch", post(batch::batch)), LARGE))
         .merge(issuers(&app))
         .merge(kinde::routes(&app))
         .merge(workos::routes(&app))
@@ -66,9 +67,7 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(nothing_here)
-        .method_not_allowed_fallback(|| async {
-            Error::new(Kind::MethodUnknown, "METHOD_NOT_ALLOWED", "this path does not take this method")
-        })
+        .method_not_allowed_fallback(unknown_method)
         .layer(from_fn(request_id::layer))
         .with_state(app)
 }
@@ -79,6 +78,10 @@ async fn nothing_here(uri: Uri) -> Response {
         return workos::not_covered().await;
     }
     Error::new(Kind::NotFound, "ROUTE_NOT_FOUND", "there is nothing at this path").into_response()
+}
+
+async fn unknown_method() -> Error {
+    Error::new(Kind::MethodUnknown, "METHOD_NOT_ALLOWED", "this path does not take this method")
 }
 
 fn guarded(app: &App, routes: Router<App>, limit: usize) -> Router<App> {

@@ -356,11 +356,11 @@ impl Store {
     /// has, the user's browsers are signed out too.
     pub async fn revoke_sessions(&self, filter: &SessionFilter) -> Result<u64> {
         let mut connection = self.engine.write().await?;
-        let sql = concat!("UPDATE sessions SET revoked_at = $1 ", filtered!());
-        let ended = connection.execute(sql, &filter.parameters(self.now())).await?;
         if let SessionFilter { environment, user: Some(user), organization: None, application: None } = filter {
             connection.end_browsers_of(user, environment.as_deref()).await?;
         }
+        let sql = concat!("UPDATE sessions SET revoked_at = $1 ", filtered!());
+        let ended = connection.execute(sql, &filter.parameters(self.now())).await?;
         connection.commit().await?;
         Ok(ended)
     }
@@ -369,12 +369,14 @@ impl Store {
 impl Connection {
     /// Ends the user's living sessions, and those of the browsers that would begin others without a password.
     pub(super) async fn end_sessions_of(&mut self, user: &str, now: Timestamp) -> Result<()> {
+        self.end_browsers_of(user, None).await?;
         let sql = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
         self.execute(sql, params![user, now]).await?;
-        self.end_browsers_of(user, None).await
+        Ok(())
     }
 
-    /// Signs a user's browsers out: in one environment, or in all.
+    /// Signs a user's browsers out: in one environment, or in all. Done before sessions are ended: whoever begins one in a
+    /// browser holds the browser until it is there, so that no session slips through between the two.
     pub(super) async fn end_browsers_of(&mut self, user: &str, environment: Option<&str>) -> Result<()> {
         let sql = "DELETE FROM browsers WHERE user_id = $1 AND (CAST($2 AS TEXT) IS NULL OR environment = $2)";
         self.execute(sql, params![user, environment]).await?;

@@ -8,6 +8,7 @@ mod attempts;
 mod authorize;
 mod bad_grants;
 mod bad_input;
+mod batch;
 mod changes;
 mod cli;
 mod client_credentials;
