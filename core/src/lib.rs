@@ -15,6 +15,7 @@
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
 //! | reading tokens without doing I/O | [`reader`] |
 //! | keeping them in cookies | [`sealed_session`], [`cookie`] |
+//! | tokens for unit tests | [`testing`] |
 //! | strict documents, times, errors | [`document`], [`timestamp`], [`error`] |
 //! | one JSON document in, one out, for vectors | [`door`] |
 #![forbid(unsafe_code)]
@@ -49,5 +50,7 @@ pub mod sealed_session;
 pub mod segment;
 pub mod setting;
 pub mod subject;
+#[cfg(feature = "crypto")]
+pub mod testing;
 pub mod timestamp;
 pub mod token;

@@ -26,7 +26,7 @@ impl Control {
         call.only(&[])?;
         call.no_body()?;
         let number = super::changes::number(revision)?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         super::changes::visible(&mut write, call, number).await?;
         let revert = Revert { documents: documents(write.edits(number).await?), number };
         revert.check(&mut write, call).await?;
@@ -39,7 +39,7 @@ impl Control {
         }
         let outcome = revert.write(&mut write, call).await?;
         write.revert(number);
-        self.conclude(write, call, &outcome, Answer::done(json!({ "reverts": number }))).await
+        self.conclude(write, call, outcome, Answer::done(json!({ "reverts": number }))).await
     }
 }
 
