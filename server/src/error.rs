@@ -81,6 +81,9 @@ impl Error {
             "application" => "APPLICATION_NOT_FOUND",
             "session" => "SESSION_NOT_FOUND",
             "change" => "CHANGE_NOT_FOUND",
+            "webhook" => "WEBHOOK_NOT_FOUND",
+            "delivery" => "DELIVERY_NOT_FOUND",
+            "pending change" => "PENDING_CHANGE_NOT_FOUND",
             "identity provider" => "IDENTITY_PROVIDER_NOT_FOUND",
             _ => "NOT_FOUND",
         };
@@ -116,6 +119,13 @@ impl Error {
         let (number, unit) = if retry_after < 120 { (retry_after, "seconds") } else { ((retry_after + 59) / 60, "minutes") };
         let detail = format!("too many failed attempts; try again in {number} {unit}");
         Self::new(Kind::TooMany { retry_after }, "TOO_MANY_ATTEMPTS", detail)
+    }
+
+    /// The same, of one write of a batch, counted from 0.
+    pub fn of_write(mut self, position: usize) -> Self {
+        self.detail.insert_str(0, &format!("write {position}: "));
+        self.errors = self.errors.into_iter().map(|error| error.under(&format!("/writes/{position}/body"))).collect();
+        self
     }
 
     pub fn listing(mut self, listing: Vec<serde_json::Value>) -> Self {

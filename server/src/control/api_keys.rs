@@ -39,7 +39,7 @@ impl Control {
         })?;
         let environment = members.optional("environment").map(|node| node.string().map(str::to_owned)).transpose()?;
         members.finish()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         if let Some(environment) = &environment {
             write.environment(environment).await?;
         }
@@ -72,7 +72,7 @@ impl Control {
     pub async fn patch_api_key(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.api_key(id).await?.ok_or_else(|| not_found(id))?;
         call.check_match(before.revision)?;
         let mut key = ApiKey { revision: write.revision, ..before.clone() };
@@ -90,7 +90,7 @@ impl Control {
     pub async fn delete_api_key(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let key = write.api_key(id).await?.ok_or_else(|| not_found(id))?;
         call.check_match(key.revision)?;
         if key.role == Role::Administrator && key.environment.is_none() && write.administrators().await? == 1 {

@@ -21,7 +21,7 @@ impl Control {
         call.may_administer()?;
         let application = Application::create(&call.body, &format!("app_{}", random_alphanumeric(22)?))?;
         let secret = if application.public { None } else { Some(Secret::new(random_alphanumeric(50)?)) };
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         write.environment(&application.environment).await?;
         write.insert_application(&application, secret.as_ref().map(Secret::hash).as_deref()).await?;
         let revision = write.revision;
@@ -29,7 +29,7 @@ impl Control {
         if let Some(secret) = &secret {
             body["client_secret"] = secret.expose().into();
         }
-        self.conclude(write, call, &Outcome::default(), Answer::created(body, revision)).await
+        self.conclude(write, call, Outcome::default(), Answer::created(body, revision)).await
     }
 
     pub async fn applications(&self, call: &Call) -> Result<Answer> {
@@ -58,7 +58,7 @@ impl Control {
     pub async fn patch_application(&self, call: &Call, client_id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.application(client_id).await?;
         call.check_match(before.revision)?;
         let after = before.application.patched(&call.body)?;
@@ -66,17 +66,17 @@ impl Control {
         let revision = write.revision;
         let stored = StoredApplication { application: after, revision };
         let answer = Answer::done(answer(&stored)).at(revision);
-        self.conclude(write, call, &Outcome::default(), answer).await
+        self.conclude(write, call, Outcome::default(), answer).await
     }
 
     /// Deletes an application; its sessions end.
     pub async fn delete_application(&self, call: &Call, client_id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.application(client_id).await?;
         call.check_match(before.revision)?;
         write.delete_application(&before.application).await?;
-        self.conclude(write, call, &Outcome::default(), Answer::done(Value::Null)).await
+        self.conclude(write, call, Outcome::default(), Answer::done(Value::Null)).await
     }
 }

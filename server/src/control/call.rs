@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flagbearer::timestamp::Timestamp;
 use serde_json::{Value, json};
 
+use super::Batch;
 use crate::error::{Error, Kind, Result};
 use crate::store::{ApiKey, Application, Author, Environment, Role};
 
@@ -50,6 +51,8 @@ impl From<ApiKey> for Actor {
 pub struct Call {
     pub actor: Actor,
     pub request_id: String,
+    /// What was asked for, so that it can be written down and done again.
+    pub request: Request,
     pub comment: Option<String>,
     /// The revision that the caller believes to be the last (`If-Match`).
     pub if_match: Option<IfMatch>,
@@ -58,9 +61,21 @@ pub struct Call {
     pub confirm: BTreeSet<String>,
     /// Whether all older tokens are to be stale by this change (`?urgent=true`).
     pub urgent: bool,
+    /// Whether only to say what would change (`?preview=true`).
+    pub preview: bool,
+    /// The batch whose change it is a part of.
+    pub batch: Option<Batch>,
     pub query: BTreeMap<String, String>,
     /// `null` where there is none.
     pub body: Value,
+}
+
+/// A request as it was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    pub method: String,
+    /// With its query.
+    pub path: String,
 }
 
 /// What has to be there for a write to happen.
@@ -161,9 +176,26 @@ impl Call {
     }
 
     /// Refuses what only a change can be.
-    pub fn no_urgency(&self) -> Result<()> {
-        if self.urgent {
-            return Err(Error::malformed("PARAMETER_UNKNOWN", "`urgent` is for changes, and this call makes none"));
+    pub fn no_change(&self) -> Result<()> {
+        let said = [(self.urgent, "urgent"), (self.preview, "preview")].into_iter().find(|(said, _)| *said);
+        match said {
+            Some((_, name)) => {
+                let detail = format!("`{name}` is for changes, and this call makes none");
+                Err(Error::malformed("PARAMETER_UNKNOWN", detail))
+            }
+            None if self.batch.is_some() => {
+                let detail = "only changes can be in a batch, and this call makes none; send it by itself";
+                Err(Error::new(Kind::Refused, "BATCH_REFUSED", detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses to foretell what nobody is served by.
+    pub fn no_preview(&self) -> Result<()> {
+        if self.preview {
+            let detail = "`preview` is for what can change who is served what; this call cannot";
+            return Err(Error::malformed("PARAMETER_UNKNOWN", detail));
         }
         Ok(())
     }
@@ -227,6 +259,11 @@ impl Call {
     pub fn may_administer(&self) -> Result<()> {
         self.unbound("administer the installation")?;
         self.role(&[Role::Administrator], "administer the installation")
+    }
+
+    /// May say something of changes that it sees.
+    pub fn may_comment(&self) -> Result<()> {
+        self.role(&[Role::Editor, Role::Administrator], "comment on changes")
     }
 
     /// May start and end sessions, and evaluate, in this environment.

@@ -109,7 +109,7 @@ impl Control {
         let name = members.optional("name").map(|node| node.text(256)).transpose()?.unwrap_or_else(|| id.clone());
         let attributes = attributes(&mut members)?.unwrap_or_default();
         members.finish()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         if write.find_organization(&id).await?.is_some() {
             return Err(Error::conflict("ORGANIZATION_EXISTS", format!("there is an organization `{id}` already")));
         }
@@ -119,7 +119,7 @@ impl Control {
         write.put_organization(None, &mut organization).await?;
         let revision = write.revision;
         let answer = Answer::created(organization.answer()?, revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     pub async fn organizations(&self, call: &Call) -> Result<Answer> {
@@ -139,7 +139,7 @@ impl Control {
     pub async fn patch_organization(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.organization(id).await?;
         call.check_match(before.revision)?;
         let mut after = before.clone();
@@ -155,13 +155,13 @@ impl Control {
         write.put_organization(Some(&before), &mut after).await?;
         let revision = write.revision;
         let answer = Answer::done(after.answer()?).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     pub async fn delete_organization(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let organization = write.organization(id).await?;
         call.check_match(organization.revision)?;
         let none = Attributes::default();
@@ -169,7 +169,7 @@ impl Control {
         let mut outcome = effects::of_attributes(&mut write, kind, id, &organization.attributes, &none).await?;
         outcome.merge(effects::of_lost_overrides(&mut write, kind, id).await?);
         write.delete_organization(&organization).await?;
-        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
+        self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
 
     pub async fn create_user(&self, call: &Call) -> Result<Answer> {
@@ -181,7 +181,7 @@ impl Control {
         members.finish()?;
         // Before the write: whoever is to be hashed must not keep all other writers waiting.
         let hash = self.hash(password.as_ref()).await?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         if write.find_user(&user.id).await?.is_some() {
             return Err(Error::conflict("USER_EXISTS", format!("there is a user `{}` already", user.id)));
         }
@@ -194,7 +194,7 @@ impl Control {
         }
         let revision = write.revision;
         let answer = Answer::created(user.answer()?, revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     pub async fn users(&self, call: &Call) -> Result<Answer> {
@@ -217,7 +217,7 @@ impl Control {
         let before = self.store.read().await?.user(id).await?;
         let (_, password) = patched(call, &before)?;
         let hash = self.hash(password.as_ref().and_then(Option::as_ref)).await?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.user(id).await?;
         call.check_match(before.revision)?;
         let (mut after, _) = patched(call, &before)?;
@@ -234,7 +234,7 @@ impl Control {
         }
         let revision = write.revision;
         let answer = Answer::done(after.answer()?).at(revision);
-        let answer = self.conclude(write, call, &outcome, answer).await?;
+        let answer = self.conclude(write, call, outcome, answer).await?;
         if hash.is_some() {
             self.issuer.unlock(&after).await;
         }
@@ -251,14 +251,14 @@ impl Control {
     pub async fn delete_user(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let user = write.user(id).await?;
         call.check_match(user.revision)?;
         let none = Attributes::default();
         let mut outcome = effects::of_attributes(&mut write, SubjectKind::User, id, &user.attributes, &none).await?;
         outcome.merge(effects::of_lost_overrides(&mut write, SubjectKind::User, id).await?);
         write.delete_user(&user).await?;
-        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
+        self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
 
     pub async fn put_member(&self, call: &Call, organization: &str, user: &str) -> Result<Answer> {
@@ -272,7 +272,7 @@ impl Control {
             members.finish()?;
             Membership { roles, permissions }
         };
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         write.organization(organization).await?;
         write.user(user).await?;
         let before = write.find_membership(organization, user).await?;
@@ -280,7 +280,7 @@ impl Control {
         let stored = write.put_membership(organization, user, membership).await?;
         let revision = write.revision;
         let answer = Answer::done(stored.answer()).at(revision);
-        self.conclude(write, call, &Outcome::default(), answer).await
+        self.conclude(write, call, Outcome::default(), answer).await
     }
 
     pub async fn members(&self, call: &Call, organization: &str) -> Result<Answer> {
@@ -304,11 +304,11 @@ impl Control {
     pub async fn delete_member(&self, call: &Call, organization: &str, user: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.find_membership(organization, user).await?.ok_or_else(|| no_member(organization, user))?;
         call.check_match(before.revision)?;
         write.delete_membership(&before).await?;
-        self.conclude(write, call, &Outcome::default(), Answer::done(Value::Null)).await
+        self.conclude(write, call, Outcome::default(), Answer::done(Value::Null)).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use flagbearer::document::Node;
 use flagbearer::error::ErrorCode;
+use flagbearer::token::Algorithm;
 use serde_json::{Value, json};
 
 use super::effects::Outcome;
@@ -68,7 +69,8 @@ impl Control {
         environment.sign_up = members.optional("sign_up").map(|node| node.boolean()).transpose()?.unwrap_or(false);
         environment.host = members.optional("host").as_ref().map(host).transpose()?;
         members.finish()?;
-        let mut write = self.store.write().await?;
+        let keys = issuer::make_keys(Algorithm::ALL.to_vec()).await?;
+        let mut write = self.open(call).await?;
         environment.created_at = write.now;
         let others = write.environments().await?;
         if let Some(host) = &environment.host
@@ -86,10 +88,10 @@ impl Control {
             return Err(Error::conflict("ENVIRONMENT_NAME_USED", detail));
         }
         write.insert_environment(&mut environment).await?;
-        issuer::create_keys(&mut write, &self.key, &name).await?;
+        issuer::create_keys(&mut write, &self.key, &name, &keys).await?;
         let revision = write.revision;
         let body = self.environment_answer(&environment)?;
-        self.conclude(write, call, &Outcome::default(), Answer::created(body, revision)).await
+        self.conclude(write, call, Outcome::default(), Answer::created(body, revision)).await
     }
 
     pub async fn environments(&self, call: &Call) -> Result<Answer> {
@@ -110,7 +112,7 @@ impl Control {
     pub async fn patch_environment(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.environment(name).await?;
         call.check_match(before.document_revision)?;
         let mut after = before.clone();
@@ -137,14 +139,14 @@ impl Control {
         after.revision = write.revision;
         let revision = write.revision;
         let body = self.environment_answer(&after)?;
-        self.conclude(write, call, &Outcome::default(), Answer::done(body).at(revision)).await
+        self.conclude(write, call, Outcome::default(), Answer::done(body).at(revision)).await
     }
 
     /// Makes every token of an environment that was issued before stale.
     pub async fn raise_min_revision(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
         call.no_body()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let mut environment = write.environment(name).await?;
         call.may_change(&environment)?;
         call.check_match(environment.document_revision)?;
@@ -152,14 +154,14 @@ impl Control {
         let revision = write.revision;
         (environment.min_revision, environment.revision) = (revision, revision);
         let body = self.environment_answer(&environment)?;
-        self.conclude(write, call, &Outcome::default(), Answer::done(body)).await
+        self.conclude(write, call, Outcome::default(), Answer::done(body)).await
     }
 
     /// Deletes an environment that no application is in. The caller says its name again.
     pub async fn delete_environment(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let environment = write.environment(name).await?;
         call.check_match(environment.document_revision)?;
         if environment.standard {
@@ -177,7 +179,7 @@ impl Control {
             return Err(Error::unconfirmed(name, detail));
         }
         write.delete_environment(&environment).await?;
-        let answer = self.conclude(write, call, &Outcome::default(), Answer::done(Value::Null)).await?;
+        let answer = self.conclude(write, call, Outcome::default(), Answer::done(Value::Null)).await?;
         self.issuer.keys.forget(name);
         self.issuer.places.forget(name);
         Ok(answer)

@@ -38,17 +38,17 @@ impl Control {
     pub async fn create_flag(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
         let flag = Flag::create(&call.body, &format!("flag_{}", random_alphanumeric(22)?), &random_alphanumeric(16)?)?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         if write.find_flag(flag.key.as_str()).await?.is_some() {
             let detail = format!("there is a flag `{}` already; its key is free again once it is deleted", flag.key);
             return Err(Error::conflict("FLAG_EXISTS", detail));
         }
-        let stored = write.insert_flag(flag).await?;
+        let stored = write.insert_flag(flag, None).await?;
         let outcome = effects::of_flag(&mut write, None, Some(&stored)).await?;
         let revision = write.revision;
         let document = advised(&mut write, &stored).await?;
-        self.conclude(write, call, &outcome, Answer::created(document, revision)).await
+        self.conclude(write, call, outcome, Answer::created(document, revision)).await
     }
 
     /// Lists flags. With `stale` each says under `stale` why it has outlived its use.
@@ -96,7 +96,7 @@ impl Control {
 
     pub async fn patch_flag(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&[])?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         let before = write.flag(key).await?;
         call.check_match(before.revision)?;
@@ -106,14 +106,14 @@ impl Control {
         write.update_flag(&before, &mut after).await?;
         let revision = write.revision;
         let answer = Answer::done(answer(&after)?).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     /// Archives a flag, which takes it out of tokens and keeps everything it has, or restores it.
     pub async fn archive_flag(&self, call: &Call, key: &str, archive: bool) -> Result<Answer> {
         call.only(&[])?;
         call.no_body()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         let before = write.flag(key).await?;
         call.check_match(before.revision)?;
@@ -123,7 +123,7 @@ impl Control {
         write.update_flag(&before, &mut after).await?;
         let revision = write.revision;
         let answer = Answer::done(answer(&after)?).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     /// Deletes a flag. The caller says its key again, and is told before what goes with it; history remains, under the
@@ -131,7 +131,7 @@ impl Control {
     pub async fn delete_flag(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&[])?;
         FlagKey::parse(key).map_err(|_| Error::not_found("flag", key))?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         let stored = write.flag(key).await?;
         call.check_match(stored.revision)?;
@@ -141,7 +141,7 @@ impl Control {
         }
         let outcome = effects::of_flag(&mut write, Some(&stored), None).await?;
         write.delete_flag(&stored).await?;
-        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
+        self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
 }
 
@@ -171,7 +171,7 @@ fn setting_in(environment: &str, setting: &Setting) -> Result<Value> {
 }
 
 /// A level that is no longer allowed must have no values: the caller either finds none, or knows which are lost.
-async fn drop_levels(write: &mut Write, call: &Call, before: &StoredFlag, after: &Flag) -> Result<()> {
+pub(super) async fn drop_levels(write: &mut Write, call: &Call, before: &StoredFlag, after: &Flag) -> Result<()> {
     let (was, is) = (before.flag.overrides, after.overrides);
     let mut lost = Vec::new();
     for (level, taken) in [("user", was.user && !is.user), ("organization", was.organization && !is.organization)] {

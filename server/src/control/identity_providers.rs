@@ -38,7 +38,7 @@ impl Control {
             NewSecret::Given(secret) => Some(self.issuer.seal_upstream_secret(&provider.id, &secret)?),
             NewSecret::Kept | NewSecret::Removed => None,
         };
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         write.environment(&provider.environment).await?;
         only_one(&mut write, &provider).await?;
         write.insert_identity_provider(&provider, sealed.clone()).await?;
@@ -79,7 +79,7 @@ impl Control {
     pub async fn patch_identity_provider(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.identity_provider(id).await?;
         call.check_match(before.revision)?;
         let provider = before.provider.patched(&call.body)?;
@@ -101,7 +101,7 @@ impl Control {
     pub async fn delete_identity_provider(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let before = write.identity_provider(id).await?;
         call.check_match(before.revision)?;
         write.delete_identity_provider(&before.provider).await?;

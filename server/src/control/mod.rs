@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod batch;
 mod boolean_flags;
 mod call;
 mod changes;
@@ -15,18 +16,22 @@ mod identity_providers;
 mod lifecycle;
 mod overrides;
 mod password_resets;
+mod revert;
 mod roster;
 mod segments;
+mod sender;
 mod sessions;
 mod settings;
 mod signing_keys;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
+pub use batch::Batch;
 pub use boolean_flags::BooleanFlag;
-pub use call::{Actor, Answer, Call, IfMatch, Once, Success};
+pub use call::{Actor, Answer, Call, IfMatch, Once, Request, Success};
 pub use overrides::Whose;
 pub use roster::{Group, Roster, Unlisted};
 
@@ -86,17 +91,40 @@ impl Control {
         Ok(Memo { scope: once.scope.clone(), body_hash: once.body_hash.clone(), sealed, seconds })
     }
 
-    /// Ends a write that may alter who is served what. Its outcome is in the answer, and reaches a caller in no other way, so
-    /// that nothing narrows a protected environment unsaid.
-    async fn conclude(&self, mut write: Write, call: &Call, outcome: &Outcome, mut answer: Answer) -> Result<Answer> {
-        let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
-        outcome.hold_back(call, &protected.collect())?;
-        answer.body = outcome.answer(write.revision, answer.body)?;
-        self.finish(write, call, answer).await
+    /// Opens the write of a call: its own, or that of the batch which it is a part of.
+    async fn open(&self, call: &Call) -> Result<Write> {
+        match call.batch.as_ref().map(Batch::take).transpose()?.flatten() {
+            Some(write) => Ok(write),
+            None => self.store.write().await,
+        }
     }
 
-    /// Ends a write: the change, and the answer to be remembered, become durable together.
-    async fn finish(&self, mut write: Write, call: &Call, answer: Answer) -> Result<Answer> {
+    /// Ends a write that may alter who is served what. Its outcome is in the answer, and reaches a caller in no other way, so
+    /// that nothing narrows a protected environment unsaid.
+    async fn conclude(&self, mut write: Write, call: &Call, outcome: Outcome, mut answer: Answer) -> Result<Answer> {
+        answer.body = outcome.answer(write.revision, answer.body)?;
+        if let Some(batch) = &call.batch {
+            batch.hand_back(write, outcome);
+            return Ok(answer);
+        }
+        call.no_preview()?;
+        let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
+        outcome.hold_back(call, &protected.collect())?;
+        self.commit(write, call, answer).await
+    }
+
+    /// Ends a write that no evaluation depends on.
+    async fn finish(&self, write: Write, call: &Call, answer: Answer) -> Result<Answer> {
+        if let Some(batch) = &call.batch {
+            batch.hand_back(write, Outcome::default());
+            return Ok(answer);
+        }
+        call.no_preview()?;
+        self.commit(write, call, answer).await
+    }
+
+    /// The change, and the answer to be remembered, become durable together.
+    async fn commit(&self, mut write: Write, call: &Call, answer: Answer) -> Result<Answer> {
         if let Some(once) = &call.once {
             let memo = self.memo(once, &answer, REMEMBERED)?;
             let now = write.now;

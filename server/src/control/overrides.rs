@@ -44,7 +44,7 @@ async fn may_override(write: &mut Write, call: &Call, level: Level<'_>) -> Resul
 impl Control {
     pub async fn put_override(&self, call: &Call, key: &str, whose: Whose<'_>) -> Result<Answer> {
         let level = whose.level(call)?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         may_override(&mut write, call, level).await?;
         let stored = write.flag(key).await?;
         let kind = match level {
@@ -59,12 +59,12 @@ impl Control {
         let written = write.put_override(&stored.flag, level, &after).await?;
         let revision = write.revision;
         let answer = Answer::done(written.answer()?).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     pub async fn delete_override(&self, call: &Call, key: &str, whose: Whose<'_>) -> Result<Answer> {
         let level = whose.level(call)?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         may_override(&mut write, call, level).await?;
         let stored = write.flag(key).await?;
         let before = write.override_at(&stored.flag, level).await?.ok_or_else(|| {
@@ -74,7 +74,7 @@ impl Control {
         call.check_match(before.revision)?;
         let outcome = effects::of_override(&mut write, &stored, level, Some(&before.document), None).await?;
         write.delete_override(&stored.flag, &before).await?;
-        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
+        self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
 
     pub async fn overrides(&self, call: &Call, key: &str) -> Result<Answer> {
@@ -105,7 +105,7 @@ impl Control {
     pub async fn delete_overrides(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&["environment", "level"])?;
         let (environment, level) = scope(call)?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         match environment {
             Some(name) if level == Some("organization") => call.may_change(&write.environment(name).await?)?,
             _ => call.may_change_shared(&write.environments().await?)?,
@@ -114,7 +114,7 @@ impl Control {
         let outcome = effects::of_dropped(&mut write, &stored, environment, level).await?;
         let dropped = write.drop_overrides(&stored.flag, environment, level).await?;
         let answer = Answer::done(json!({ "removed": dropped.len() }));
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 }
 
@@ -139,14 +139,14 @@ impl Control {
         call.only(&[])?;
         SubjectId::parse(organization)?;
         let level = Level::Organization { organization, environment };
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         may_override(&mut write, call, level).await?;
         let mut outcome = effects::Outcome::default();
         for (flag, before) in write.overrides_at(level).await? {
             outcome.merge(effects::of_override(&mut write, &flag, level, Some(&before.document), None).await?);
             write.delete_override(&flag.flag, &before).await?;
         }
-        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
+        self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
 }
 

@@ -24,7 +24,7 @@ impl Control {
             members.finish()?;
         }
         let token = Secret::new(random_alphanumeric(43)?);
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let place = write.environment(&environment).await?;
         let user = write.user(user).await?;
         call.check_match(user.revision)?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Call, Control, effects};
 use crate::error::{Error, Result};
-use crate::store::{StoredSegment, to_value};
+use crate::store::{StoredSegment, Write, to_value};
 
 fn answer(stored: &StoredSegment) -> Result<Value> {
     let mut document = to_value(&stored.segment)?;
@@ -18,7 +18,7 @@ impl Control {
     pub async fn create_segment(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
         let segment = Segment::parse(&call.body)?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         if write.find_segment(segment.key.as_str()).await?.is_some() {
             return Err(Error::conflict("SEGMENT_EXISTS", format!("there is a segment `{}` already", segment.key)));
@@ -27,7 +27,7 @@ impl Control {
         let stored = write.put_segment(None, &segment).await?;
         let revision = write.revision;
         let answer = Answer::created(answer(&stored)?, revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     pub async fn segments(&self, call: &Call) -> Result<Answer> {
@@ -68,7 +68,7 @@ impl Control {
         change: impl FnOnce(&Segment) -> Result<Segment>,
     ) -> Result<Answer> {
         call.only(&[])?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         let before = write.segment(key).await?;
         call.check_match(before.revision)?;
@@ -77,30 +77,36 @@ impl Control {
         let stored = write.put_segment(Some(&before.segment), &after).await?;
         let revision = write.revision;
         let answer = Answer::done(answer(&stored)?).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     /// Deletes a segment that no rule names.
     pub async fn delete_segment(&self, call: &Call, key: &str) -> Result<Answer> {
         call.only(&[])?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change_shared(&write.environments().await?)?;
         let before = write.segment(key).await?;
         call.check_match(before.revision)?;
-        let mut users = Vec::new();
-        for environment in write.environments().await? {
-            for (flag, setting) in write.stored_settings(&environment.name).await? {
-                if setting.segments().any(|named| named.as_str() == key) {
-                    users.push(json!({ "flag": flag, "environment": environment.name }));
-                }
-            }
-        }
-        if !users.is_empty() {
-            let detail = format!("rules name the segment `{key}`; take it out of them first");
-            return Err(Error::conflict("SEGMENT_IN_USE", detail).listing(users));
-        }
+        check_unused(&mut write, key).await?;
         let outcome = effects::of_segment(&mut write, key, None).await?;
         write.delete_segment(&before.segment).await?;
-        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
+        self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
+}
+
+/// Refuses to take a segment away that rules name.
+pub(super) async fn check_unused(write: &mut Write, key: &str) -> Result<()> {
+    let mut users = Vec::new();
+    for environment in write.environments().await? {
+        for (flag, setting) in write.stored_settings(&environment.name).await? {
+            if setting.segments().any(|named| named.as_str() == key) {
+                users.push(json!({ "flag": flag, "environment": environment.name }));
+            }
+        }
+    }
+    if users.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("rules name the segment `{key}`; take it out of them first");
+    Err(Error::conflict("SEGMENT_IN_USE", detail).listing(users))
 }

@@ -13,7 +13,7 @@ impl Control {
     /// Starts a session of an application for a user, in an organization where one is named.
     pub async fn start_session(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
-        call.no_urgency()?;
+        call.no_change()?;
         let mut members = Node::root(&call.body).members()?;
         let client_id = members.required("application")?.string()?;
         let subject = |node: &Node<'_>| -> Result<String> {
@@ -67,7 +67,7 @@ impl Control {
 
     pub async fn end_session(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
-        call.no_urgency()?;
+        call.no_change()?;
         let session = self.visible_session(call, id).await?;
         call.may_serve(&session.environment)?;
         self.store.revoke_session(id, self.store.now()).await?;
@@ -77,7 +77,7 @@ impl Control {
     /// Ends all living sessions of a user, an organization, an application, or what is common to those named.
     pub async fn end_sessions(&self, call: &Call) -> Result<Answer> {
         call.only(&["user", "organization", "application", "environment"])?;
-        call.no_urgency()?;
+        call.no_change()?;
         let filter = self.filter(call).await?;
         match &filter.environment {
             Some(environment) => call.may_serve(environment)?,

@@ -128,7 +128,7 @@ impl Control {
     /// Takes every flag's own value in an environment away, in one change.
     pub async fn delete_values(&self, call: &Call, environment: &str) -> Result<Answer> {
         call.only(&[])?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         call.may_change(&write.environment(environment).await?)?;
         let segments = write.all_segments().await?;
         let mut outcome = effects::Outcome::default();
@@ -140,7 +140,7 @@ impl Control {
             outcome.merge(effects::of_setting(&mut write, &stored, environment, &found.setting, &after, &segments).await?);
             write.put_setting(&stored.flag, environment, &found.setting, &after).await?;
         }
-        self.conclude(write, call, &outcome, Answer::done(Value::Null)).await
+        self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
 
     /// The flags that have a value of their own in an environment, with it, in order of key.
@@ -204,7 +204,7 @@ impl Control {
         change: impl FnOnce(&StoredFlag, &StoredSetting) -> Result<Setting>,
     ) -> Result<Answer> {
         call.only(&[])?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let place = write.environment(environment).await?;
         manner.allowed(call, &place)?;
         let stored = write.flag(key).await?;
@@ -222,7 +222,7 @@ impl Control {
         let revision = write.revision;
         let body = json!({ "setting": to_value(&after)? });
         let answer = Answer::done(body).at(revision);
-        self.conclude(write, call, &outcome, answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 }
 

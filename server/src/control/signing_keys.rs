@@ -63,7 +63,7 @@ impl Control {
         members.finish()?;
         let manner = if emergency { Manner::Emergency } else { Manner::Scheduled };
         let made = make_keys(algorithms).await?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         write.environment(environment).await?;
         let keys = rotate_keys(&mut write, &self.key, environment, &made, manner).await?;
         let (now, revision) = (write.now, write.revision);

@@ -7,16 +7,15 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::Value;
 
 use super::address::ClientAddress;
-use super::error::uncached;
 use super::{App, request_id};
-use crate::control::{Actor, Answer, Call, IfMatch, Success};
+use crate::control::{self, Actor, Answer, Call, IfMatch, Success};
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -40,11 +39,9 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Turns a request into a [`Call`], and answers a retry with what was answered before. Whatever is answered is its caller's
-/// alone, and often a secret: nobody on the way keeps it.
+/// Turns a request into a [`Call`], and answers a retry with what was answered before.
 pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
-    let answered = answer(app, request, next).await;
-    uncached(answered.unwrap_or_else(IntoResponse::into_response))
+    answer(app, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
@@ -83,26 +80,45 @@ async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
 /// Takes a request apart into what its caller asks for; a retry is not looked for.
 pub async fn read(actor: Actor, request: Request) -> Result<(Call, Parts, Bytes)> {
     let (parts, body) = request.into_parts();
-    let mut query = query(parts.uri.query())?;
     let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(too_large)?;
+    let call = Call {
+        comment: comment(&parts.headers)?,
+        if_match: parts
+            .headers
+            .get(header::IF_MATCH)
+            .map(|value| if_match(value.to_str().unwrap_or_default()))
+            .transpose()?,
+        ..plain(actor, &parts.method, &parts.uri, document(&parts.headers, &bytes)?)?
+    };
+    Ok((call, parts, bytes))
+}
+
+/// What a method, an address and a document ask for by themselves.
+pub fn plain(actor: Actor, method: &Method, uri: &Uri, body: Value) -> Result<Call> {
+    let mut query = query(uri.query())?;
     let confirm = query.remove("confirm").map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default();
-    // A read refuses it like any parameter that it does not have.
-    let urgent = parts.method != Method::GET && urgent(&mut query)?;
+    // A read refuses them like any parameter that it does not have.
+    let mut said = |name| if method == Method::GET { Ok(false) } else { choice(&mut query, name) };
+    let (urgent, preview) = (said("urgent")?, said("preview")?);
+    let path = uri.path_and_query().map_or_else(|| uri.path(), |path| path.as_str()).to_owned();
     let call = Call {
         actor,
         request_id: request_id::current(),
-        comment: comment(&parts.headers)?,
-        if_match: if_match(&parts.headers)?,
+        request: control::Request { method: method.to_string(), path },
+        comment: None,
+        if_match: None,
         once: None,
         confirm,
         urgent,
+        preview,
+        batch: None,
         query,
-        body: document(&parts.headers, &bytes)?,
+        body,
     };
-    if parts.method == Method::DELETE {
+    if method == Method::DELETE {
         call.no_body()?;
     }
-    Ok((call, parts, bytes))
+    Ok(call)
 }
 
 /// The key or token of an `Authorization: Bearer` header.
@@ -128,13 +144,13 @@ fn query(text: Option<&str>) -> Result<BTreeMap<String, String>> {
     Ok(query)
 }
 
-/// Whether `urgent=true` was said.
-fn urgent(query: &mut BTreeMap<String, String>) -> Result<bool> {
-    match query.remove("urgent").as_deref() {
+/// Whether a parameter that any change takes was said to be `true`.
+fn choice(query: &mut BTreeMap<String, String>, name: &str) -> Result<bool> {
+    match query.remove(name).as_deref() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(other) => {
-            let detail = format!("`urgent` is `true` or `false`, not `{other}`");
+            let detail = format!("`{name}` is `true` or `false`, not `{other}`");
             Err(Error::malformed("PARAMETER_INVALID", detail))
         }
     }
@@ -169,23 +185,25 @@ fn document(headers: &HeaderMap, bytes: &[u8]) -> Result<Value> {
 
 fn comment(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(value) = headers.get("x-change-comment") else { return Ok(None) };
-    let refused = || Error::malformed("HEADER_INVALID", "`X-Change-Comment` is a line of UTF-8 of at most 1024 bytes");
-    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| refused())?;
-    if text.len() > 1024 || text.chars().any(char::is_control) {
-        return Err(refused());
-    }
+    let text = std::str::from_utf8(value.as_bytes())
+        .ok()
+        .filter(|text| is_comment(text))
+        .ok_or_else(|| Error::malformed("HEADER_INVALID", "`X-Change-Comment` is a line of UTF-8 of at most 1024 bytes"))?;
     Ok(Some(text.to_owned()))
 }
 
-fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
+/// Whether it is a line that may stand beside a change.
+pub fn is_comment(text: &str) -> bool {
+    text.len() <= 1024 && !text.chars().any(char::is_control)
+}
+
+pub fn if_match(text: &str) -> Result<IfMatch> {
     if text == "*" {
-        return Ok(Some(IfMatch::Any));
+        return Ok(IfMatch::Any);
     }
     let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
     number
-        .map(|revision| Some(IfMatch::Revision(revision)))
+        .map(IfMatch::Revision)
         .ok_or_else(|| Error::malformed("HEADER_INVALID", "`If-Match` is an `ETag` as it was answered, like `\"42\"`"))
 }
 
