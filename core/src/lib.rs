@@ -14,6 +14,7 @@
 //! | advice on how a flag is named | [`naming`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
 //! | reading tokens without doing I/O | [`reader`] |
+//! | tokens for unit tests | [`testing`] |
 //! | strict documents, times, errors | [`document`], [`timestamp`], [`error`] |
 //! | one JSON document in, one out, for vectors | [`door`] |
 #![forbid(unsafe_code)]
@@ -45,5 +46,7 @@ pub mod schedule;
 pub mod segment;
 pub mod setting;
 pub mod subject;
+#[cfg(feature = "crypto")]
+pub mod testing;
 pub mod timestamp;
 pub mod token;
