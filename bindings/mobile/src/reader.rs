@@ -101,12 +101,7 @@ impl NativeReader {
             profile: options.profile.as_deref(),
             leeway: options.leeway,
         })?;
-        let source = match (options.jwks_uri, options.discovery) {
-            (Some(url), _) => KeySource::Url(url),
-            (None, true) => KeySource::Discovery,
-            (None, false) => KeySource::WellKnown,
-        };
-        let reader = Reader::new(verifier, source)?;
+        let reader = Reader::new(verifier, KeySource::of(options.jwks_uri, options.discovery))?;
         let reader = match options.follow_seed {
             Some(seed) => reader.following(seed),
             None => reader,

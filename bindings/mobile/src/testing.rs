@@ -7,10 +7,11 @@ use flagbearer::door;
 use flagbearer::error::{ErrorCode, ErrorKind};
 use flagbearer::flag_set::FlagSet;
 use flagbearer::reader::Reader;
+use flagbearer::testing::TestIssuer;
 use flagbearer::token::KeySet;
 
-use super::Result;
 use super::flag_set::NativeFlagSet;
+use super::{Result, instant};
 
 fn answer<A: ToString>(
     document: &str,
@@ -86,5 +87,28 @@ impl NativeFollowed {
     pub fn flag_set(&self, claims: String) -> Result<Arc<NativeFlagSet>> {
         let flags = FlagSet::of_claims(&claims)?;
         Ok(NativeFlagSet::of(self.reader.under_watermark(flags), Some(self.reader.clone())))
+    }
+}
+
+/// An issuer without a server, for unit tests.
+#[derive(Debug, uniffi::Object)]
+pub struct NativeTestIssuer {
+    issuer: TestIssuer,
+}
+
+#[uniffi::export]
+impl NativeTestIssuer {
+    #[uniffi::constructor]
+    pub fn new(issuer: String, client_id: String, profile: Option<String>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { issuer: TestIssuer::new(&issuer, &client_id, profile.as_deref())? }))
+    }
+
+    pub fn jwks(&self) -> Result<String> {
+        Ok(self.issuer.jwks()?)
+    }
+
+    /// Of facts `{flags, user, organization, flags_revision, expires_in}`, as JSON text.
+    pub fn token(&self, facts: String, now: i64) -> Result<String> {
+        Ok(document::parse(facts.as_bytes()).and_then(|facts| self.issuer.token(&facts, instant(now)))?)
     }
 }

@@ -81,6 +81,17 @@ final class SessionTests: XCTestCase {
         XCTAssertNil(flags)
     }
 
+    func testATokenOfTheTestIssuerIsReadLikeTheServers() async throws {
+        for profile in [Profile.flagbearer, .kinde, .workos] {
+            let issuer = try TestIssuer(profile: profile)
+            let reader = try issuer.flagbearer()
+            let flags = try await reader.verify(issuer.token(flags: ["on": .boolean(true)], organization: "org_1", flagsRevision: 7))
+            XCTAssertTrue(flags.getBooleanFlag("on", defaultValue: false))
+            XCTAssertEqual(flags.organization, "org_1")
+            XCTAssertEqual(flags.flagsRevision, 7)
+        }
+    }
+
     func testAMadeSetReadsLikeOneOfAToken() throws {
         let flags = try FlagSet(of: ["on": .boolean(true), "limit": .integer(5), "config": .object(["a": .integer(1)])])
         XCTAssertTrue(flags.getBooleanFlag("on", defaultValue: false))

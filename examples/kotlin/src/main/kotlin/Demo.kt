@@ -1,13 +1,10 @@
 import java.io.File
-import java.io.IOException
-import java.net.ServerSocket
 import java.net.URI
 import java.net.URLEncoder
 import java.net.http.HttpClient
 import java.net.http.HttpRequest
 import java.net.http.HttpResponse
 import java.util.UUID
-import java.util.concurrent.TimeUnit
 import kotlin.io.path.createTempDirectory
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.runBlocking
@@ -21,25 +18,20 @@ import kotlinx.serialization.json.jsonPrimitive
 class Installation(private val folder: File) : AutoCloseable {
     private val adminKey = UUID.randomUUID().toString()
     private val client = HttpClient.newHttpClient()
-    private val address = "127.0.0.1:${ServerSocket(0).use { it.localPort }}"
-    val issuer = "http://$address"
     private val process: Process
+
+    /** The server's public URL. */
+    val issuer: String
 
     init {
         val binary = System.getenv("FLAGBEARER_BINARY") ?: error("FLAGBEARER_BINARY is not set: run `start`")
-        val builder = ProcessBuilder(binary, "serve", "--listen", address).directory(folder)
-        builder.environment()["FLAGBEARER_ADMIN_KEY"] = adminKey
         val log = folder.resolve("server.log")
-        process = builder.redirectErrorStream(true).redirectOutput(log).start()
-        while (!answers()) check(!process.waitFor(50, TimeUnit.MILLISECONDS)) { "the server ended: ${log.readText()}" }
+        val builder = ProcessBuilder(binary, "serve", "--listen", "127.0.0.1:0").directory(folder).redirectError(log)
+        builder.environment()["FLAGBEARER_ADMIN_KEY"] = adminKey
+        process = builder.start()
+        val listens = process.inputReader().lineSequence().firstOrNull { " listens on " in it }
+        issuer = listens?.substringAfter(" listens on ") ?: error("the server ended: ${log.readText()}")
     }
-
-    private fun answers() =
-        try {
-            client.send(HttpRequest.newBuilder(URI("$issuer/healthz")).build(), HttpResponse.BodyHandlers.discarding()).statusCode() == 200
-        } catch (_: IOException) {
-            false
-        }
 
     private fun send(request: HttpRequest.Builder): JsonObject {
         val answer = client.send(request.build(), HttpResponse.BodyHandlers.ofString())

@@ -193,16 +193,24 @@ public class FlagSet internal constructor(
         public fun of(vararg flags: Pair<String, Any>): FlagSet = of(flags.toMap())
 
         private fun entry(key: String, value: Any): JsonObject {
-            val (letter, carried) = when (value) {
-                is Boolean -> "b" to JsonPrimitive(value)
-                is String -> "s" to JsonPrimitive(value)
-                is Int, is Long -> "i" to JsonPrimitive(value as Number)
-                is JsonElement -> "j" to value
-                else -> throw FlagbearerException.FlagsMalformed(
-                    "`$key` has a value of no flag's type; give a Boolean, a String, a Long or a JsonElement",
-                )
+            val letter = when (value) {
+                is Boolean -> "b"
+                is String -> "s"
+                is Int, is Long -> "i"
+                else -> "j"
             }
-            return JsonObject(mapOf("t" to JsonPrimitive(letter), "v" to carried))
+            return JsonObject(mapOf("t" to JsonPrimitive(letter), "v" to json(key, value)))
+        }
+
+        /** A flag's value as JSON. */
+        internal fun json(key: String, value: Any): JsonElement = when (value) {
+            is Boolean -> JsonPrimitive(value)
+            is String -> JsonPrimitive(value)
+            is Int, is Long -> JsonPrimitive(value as Number)
+            is JsonElement -> value
+            else -> throw FlagbearerException.FlagsMalformed(
+                "`$key` has a value of no flag's type; give a Boolean, a String, a Long or a JsonElement",
+            )
         }
     }
 }

@@ -1,10 +1,15 @@
 package dev.flagbearer
 
+import dev.flagbearer.testing.TestIssuer
+import kotlin.time.Duration.Companion.minutes
+import kotlinx.coroutines.runBlocking
 import kotlinx.serialization.json.JsonNull
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.DynamicTest.dynamicTest
 import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.TestFactory
 
 class FlagSetTest {
     @Test
@@ -16,6 +21,22 @@ class FlagSetTest {
         assertEquals(json("a" to 1), flags.getFlag("config", JsonNull, FlagType.JSON).value)
         assertEquals(ReadErrorCode.TYPE_MISMATCH, flags.getFlag("on", "", FlagType.STRING).errorCode)
         assertEquals(listOf("on"), flags.changedFrom(FlagSet.of(flags.getAllFlags() - "on")))
+    }
+
+    @TestFactory
+    fun `a token of the test issuer is read like the server's`() = Profile.entries.map { profile ->
+        dynamicTest(profile.text) {
+            val issuer = TestIssuer(profile = profile)
+            issuer.flagbearer().use { reader ->
+                val flags = runBlocking { reader.verify(issuer.token(mapOf("on" to true), "alice", "org_1", flagsRevision = 7)) }
+                assertTrue(flags.getBooleanFlag("on", false))
+                assertEquals(listOf("alice", "org_1", 7L), listOf(flags.claims.text("sub"), flags.organization, flags.flagsRevision))
+                val expired = issuer.token(expiresIn = (-1).minutes)
+                assertThrows(FlagbearerException.TokenExpired::class.java) { runBlocking { reader.verify(expired) } }
+            }
+            val refused = assertThrows(FlagbearerException.DocumentRefused::class.java) { issuer.token(mapOf("not a key" to true)) }
+            assertEquals("KEY_INVALID", refused.code)
+        }
     }
 
     @Test

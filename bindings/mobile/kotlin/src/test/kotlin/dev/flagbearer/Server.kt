@@ -1,14 +1,11 @@
 package dev.flagbearer
 
 import java.io.File
-import java.io.IOException
-import java.net.ServerSocket
 import java.net.URI
 import java.net.URLEncoder
 import java.net.http.HttpClient
 import java.net.http.HttpRequest
 import java.net.http.HttpResponse
-import java.util.concurrent.TimeUnit
 import kotlin.io.path.createTempDirectory
 import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonElement
@@ -19,26 +16,21 @@ import kotlinx.serialization.json.jsonObject
 class Server : AutoCloseable {
     private val folder = createTempDirectory("flagbearer").toFile()
     private val client = HttpClient.newHttpClient()
-    private val port = ServerSocket(0).use { it.localPort }
-    val url = "http://127.0.0.1:$port"
     private val process: Process
+
+    /** Its public URL, and the issuer of its default environment. */
+    val url: String
 
     init {
         val binary = System.getenv("FLAGBEARER_BINARY")?.let(::File) ?: PROJECT.resolve("target/debug/flagbearer")
         check(binary.exists()) { "there is no $binary: `cargo build --workspace` makes it" }
-        val logs = System.getenv("FLAGBEARER_TEST_LOGS")?.let { File(it, "kotlin-$port.log") } ?: folder.resolve("server.log")
-        val builder = ProcessBuilder(binary.path, "serve", "--listen", "127.0.0.1:$port")
-        builder.environment()["FLAGBEARER_ADMIN_KEY"] = ADMIN_KEY
-        process = builder.directory(folder).redirectErrorStream(true).redirectOutput(logs).start()
-        while (!answers()) check(!process.waitFor(50, TimeUnit.MILLISECONDS)) { "the server ended: ${logs.readText()}" }
+        val log = System.getenv("FLAGBEARER_TEST_LOGS")?.let { File(it, "${folder.name}.log") } ?: folder.resolve("server.log")
+        val builder = ProcessBuilder(binary.path, "serve", "--listen", "127.0.0.1:0").directory(folder).redirectError(log)
+        builder.environment() += mapOf("FLAGBEARER_ADMIN_KEY" to ADMIN_KEY, "FLAGBEARER_LOG" to LOG_LEVEL)
+        process = builder.start()
+        val listens = process.inputReader().lineSequence().firstOrNull { " listens on " in it }
+        url = listens?.substringAfter(" listens on ") ?: error("the server ended before it listened: ${log.readText()}")
     }
-
-    private fun answers() =
-        try {
-            send(HttpRequest.newBuilder(URI("$url/healthz"))).statusCode() == 200
-        } catch (_: IOException) {
-            false
-        }
 
     private fun send(request: HttpRequest.Builder) = client.send(request.build(), HttpResponse.BodyHandlers.ofString())
 
@@ -91,5 +83,6 @@ class Server : AutoCloseable {
 
     private companion object {
         const val ADMIN_KEY = "planted-administrator-key-0123456789abcdef"
+        const val LOG_LEVEL = "trace,hyper=info,sqlx=info,h2=info,reqwest=info"
     }
 }
