@@ -8,7 +8,7 @@
 //! | what an environment holds for a flag | [`setting`], [`audience`], [`rollout`], [`schedule`] |
 //! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
 //! | which value, and why | [`ruleset`], [`evaluation`] |
-//! | what a change does to whom | [`effect`] |
+//! | what a change does to whom | [`effect`], [`preview`] |
 //! | which flags have outlived their use | [`lifecycle`] |
 //! | advice on how a flag is named | [`naming`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
@@ -35,6 +35,7 @@ mod members;
 pub mod mismatch;
 pub mod naming;
 pub mod place;
+pub mod preview;
 pub mod reader;
 pub mod rollout;
 pub mod ruleset;

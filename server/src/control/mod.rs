@@ -16,6 +16,7 @@ mod identity_providers;
 mod lifecycle;
 mod overrides;
 mod password_resets;
+mod preview;
 mod roster;
 mod segments;
 mod sessions;
@@ -104,7 +105,9 @@ impl Control {
             batch.hand_back(write, outcome);
             return Ok(answer);
         }
-        call.no_preview()?;
+        if call.preview {
+            return self.preview(write, &outcome).await;
+        }
         let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
         outcome.hold_back(call, &protected.collect())?;
         self.commit(write, call, answer).await

@@ -39,6 +39,7 @@ mod outbound;
 mod overrides;
 mod passwords;
 mod places;
+mod preview;
 mod profiles;
 mod refresh;
 mod retries;
