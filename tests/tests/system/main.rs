@@ -40,6 +40,7 @@ mod overrides;
 mod passwords;
 mod places;
 mod preview;
+mod preview_agreement;
 mod profiles;
 mod refresh;
 mod retries;
