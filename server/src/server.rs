@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use flagbearer::token::Algorithm;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -14,7 +15,7 @@ use crate::config::Config;
 use crate::control::{Control, mint_api_key};
 use crate::error::{Error, Result};
 use crate::http::{App, router};
-use crate::issuer::{Issuer, create_keys};
+use crate::issuer::{Issuer, create_keys, make_keys};
 use crate::outbound::Outbound;
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
 use crate::store::{ApiKey, Author, Environment, Role, Store};
@@ -210,7 +211,7 @@ async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Optio
         let mut environment = Environment::new(name, write.now);
         environment.standard = number == 0;
         write.insert_environment(&mut environment).await?;
-        create_keys(&mut write, &key, name).await?;
+        create_keys(&mut write, &key, name, &make_keys(Algorithm::ALL.to_vec()).await?).await?;
     }
     let first_key = match config.admin_key {
         Some(_) => None,

@@ -17,6 +17,7 @@ mod lifecycle;
 mod overrides;
 mod password_resets;
 mod preview;
+mod revert;
 mod roster;
 mod segments;
 mod sessions;

@@ -42,6 +42,7 @@ mod places;
 mod preview;
 mod preview_agreement;
 mod profiles;
+mod projection;
 mod refresh;
 mod retries;
 mod revocation;
