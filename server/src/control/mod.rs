@@ -20,9 +20,11 @@ mod preview;
 mod revert;
 mod roster;
 mod segments;
+mod sender;
 mod sessions;
 mod settings;
 mod signing_keys;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -145,6 +145,13 @@ fn small() -> Router<App> {
             "/v1/identity-providers/{provider}",
             get(admin::identity_provider).patch(admin::patch_identity_provider).delete(admin::delete_identity_provider),
         )
+        .route("/v1/webhooks", post(admin::create_webhook).get(admin::webhooks))
+        .route("/v1/webhooks/{webhook}", get(admin::webhook).patch(admin::patch_webhook).delete(admin::delete_webhook))
+        .route("/v1/webhooks/{webhook}/rotate-secret", post(admin::rotate_webhook_secret))
+        .route("/v1/webhooks/{webhook}/test", post(admin::test_webhook))
+        .route("/v1/webhooks/{webhook}/deliveries", get(admin::deliveries))
+        .route("/v1/webhooks/{webhook}/deliveries/{delivery}", get(admin::delivery))
+        .route("/v1/webhooks/{webhook}/deliveries/{delivery}/redeliver", post(admin::redeliver))
         .route("/v1/signing-keys", get(admin::signing_keys))
         .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))

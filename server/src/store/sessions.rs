@@ -335,7 +335,7 @@ impl Store {
     }
 
     /// Removes sessions and codes that ended a while ago, and what else is past its time: remembered answers, links, counted
-    /// guesses, browsers.
+    /// guesses, browsers, what webhooks were told.
     pub async fn sweep(&self) -> Result<u64> {
         let now = self.now();
         let mut connection = self.engine.write().await?;
@@ -351,6 +351,7 @@ impl Store {
             connection.execute(sql, params![now]).await?;
         }
         connection.sweep_codes(now).await?;
+        connection.sweep_deliveries(now).await?;
         connection.commit().await?;
         Ok(removed)
     }

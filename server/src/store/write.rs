@@ -58,6 +58,7 @@ pub enum Entity {
     ApiKey,
     IdentityProvider,
     SigningKey,
+    Webhook,
     /// What the watermark holds against older tokens.
     Kill,
     /// Below which revision the watermark calls tokens stale.
@@ -102,14 +103,16 @@ impl Entity {
             Self::ApiKey => "api_key",
             Self::IdentityProvider => "identity_provider",
             Self::SigningKey => "signing_key",
+            Self::Webhook => "webhook",
             Self::Kill => "kill",
             Self::MinRevision => "min_revision",
         }
     }
 
-    /// Whether an evaluation or a claim can depend on it. Keys and providers are logged, but no token says anything else because of them.
+    /// Whether an evaluation or a claim can depend on it. Keys, providers and webhooks are logged, but no token says anything
+    /// else because of them.
     fn in_tokens(self) -> bool {
-        !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey)
+        !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey | Self::Webhook)
     }
 
     /// Whether a compiled ruleset holds it, so that caches must load again.
@@ -273,6 +276,7 @@ impl Write {
             self.connection.execute(sql, params![self.revision, *reverted]).await?;
         }
         self.mark_environments().await?;
+        self.connection.enqueue_deliveries(self.revision, self.now, &self.edits).await?;
         self.connection.commit().await?;
         self.changes.send_replace(self.revision);
         Ok(self.revision)
