@@ -235,7 +235,7 @@ impl Control {
         let revision = write.revision;
         let answer = Answer::done(after.answer()?).at(revision);
         let answer = self.conclude(write, call, outcome, answer).await?;
-        if hash.is_some() {
+        if hash.is_some() && !call.preview {
             self.issuer.unlock(&after).await;
         }
         Ok(answer)

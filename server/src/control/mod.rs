@@ -16,6 +16,7 @@ mod identity_providers;
 mod lifecycle;
 mod overrides;
 mod password_resets;
+mod preview;
 mod revert;
 mod roster;
 mod segments;
@@ -107,7 +108,9 @@ impl Control {
             batch.hand_back(write, outcome);
             return Ok(answer);
         }
-        call.no_preview()?;
+        if call.preview {
+            return self.preview(write, &outcome).await;
+        }
         let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
         outcome.hold_back(call, &protected.collect())?;
         self.commit(write, call, answer).await

@@ -282,6 +282,12 @@ impl Write {
         Ok(self.revision)
     }
 
+    /// Ends the write as if nothing had been; answers the documents that it would have altered, in order.
+    pub async fn abandon(self) -> Result<Vec<Edit>> {
+        self.connection.rollback().await?;
+        Ok(self.edits)
+    }
+
     async fn raise_minimums(&mut self) -> Result<()> {
         let edits = || self.edits.iter().filter(|edit| edit.entity.in_tokens());
         let mut touched: BTreeSet<String> = edits().filter_map(|edit| edit.environment.clone()).collect();

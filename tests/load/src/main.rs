@@ -3,13 +3,15 @@
 //! `cargo run --release --workspace --bin flagbearer-load` (with `--database-url postgres://…` for PostgreSQL). Prints
 //! throughput, latency, CPU per 10 000 refreshes, resident memory, the ratio of CPU, and how fast the sign-in page is. A
 //! benchmark, never a test.
-//! With `followers` behind it: what thousands of followers of the watermark cost, and how fast a kill reaches them.
+//! With `followers` behind it: what thousands of followers of the watermark cost, and how fast a kill reaches them. With
+//! `preview`: how long it takes to say what a change would do to very many living sessions.
 
 mod baseline;
 mod data;
 mod drive;
 mod followers;
 mod measure;
+mod preview;
 
 use std::time::Instant;
 
@@ -53,6 +55,11 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         kills: usize,
     },
+    /// Previews over many living sessions, each by a server that has just started.
+    Preview {
+        #[arg(long, default_value_t = 100_000)]
+        sessions: usize,
+    },
     /// (Used by the program itself.) Runs the minimal handler.
     Baseline {
         #[arg(long)]
@@ -78,6 +85,12 @@ async fn main() {
 
     if let Some(Command::Followers { followers, kills }) = options.command {
         followers::run(&url, &folder, followers, kills).await;
+        let _ = std::fs::remove_dir_all(&folder);
+        return;
+    }
+
+    if let Some(Command::Preview { sessions }) = options.command {
+        preview::run(&url, &folder, sessions).await;
         let _ = std::fs::remove_dir_all(&folder);
         return;
     }

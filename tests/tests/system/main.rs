@@ -39,6 +39,8 @@ mod outbound;
 mod overrides;
 mod passwords;
 mod places;
+mod preview;
+mod preview_agreement;
 mod profiles;
 mod projection;
 mod refresh;
