@@ -14,6 +14,7 @@ mod http;
 pub mod issuer;
 pub mod outbound;
 pub mod password;
+mod request_id;
 pub mod secret;
 pub mod server;
 pub mod store;

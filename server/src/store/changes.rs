@@ -93,7 +93,7 @@ impl Connection {
 
     async fn with_edits(&mut self, row: &Row) -> Result<Value> {
         let revision = row.integer(0)?;
-        let sql = "SELECT entity, id, environment, flag, organization, user_id, before, after FROM edits \
+        let sql = "SELECT entity, id, environment, flag, organization, user_id, before, after, erased FROM edits \
                    WHERE revision = $1 ORDER BY position";
         let rows = self.rows(sql, params![revision]).await?;
         let mut edits = Vec::with_capacity(rows.len());
@@ -104,16 +104,21 @@ impl Connection {
                 Some(environment) => drop(environments.insert(environment)),
                 None => everywhere = true,
             }
-            edits.push(json!({
+            let erased = edit.boolean(8)?;
+            let mut document = json!({
                 "entity": edit.text(0)?,
-                "id": edit.text(1)?,
+                "id": Some(edit.text(1)?).filter(|_| !erased),
                 "environment": edit.maybe_text(2)?,
                 "flag": edit.maybe_text(3)?,
                 "organization": edit.maybe_text(4)?,
                 "user": edit.maybe_text(5)?,
-                "before": document(edit.maybe_text(6)?)?,
-                "after": document(edit.maybe_text(7)?)?,
-            }));
+                "before": self::document(edit.maybe_text(6)?)?,
+                "after": self::document(edit.maybe_text(7)?)?,
+            });
+            if erased {
+                document["erased"] = true.into();
+            }
+            edits.push(document);
         }
         if everywhere {
             let all = self.environments().await?;

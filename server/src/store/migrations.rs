@@ -35,6 +35,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0004_kills.sql"),
         include_str!("../../migrations/postgres/0004_kills.sql"),
     ),
+    (
+        6,
+        "projection",
+        include_str!("../../migrations/sqlite/0006_projection.sql"),
+        include_str!("../../migrations/postgres/0006_projection.sql"),
+    ),
 ];
 
 pub async fn run(engine: &Engine) -> Result<()> {
