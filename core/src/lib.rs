@@ -9,7 +9,7 @@
 //! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
 //! | which value, and why | [`ruleset`], [`evaluation`] |
 //! | which flags a token carries | [`projection`] |
-//! | what a change does to whom | [`effect`] |
+//! | what a change does to whom, and to its documents | [`effect`], [`difference`] |
 //! | which flags have outlived their use | [`lifecycle`] |
 //! | advice on how a flag is named | [`naming`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
@@ -24,6 +24,7 @@ pub mod audience;
 pub mod cause;
 pub mod claim;
 pub mod condition;
+pub mod difference;
 pub mod document;
 pub mod door;
 pub mod effect;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use flagbearer::token::Algorithm;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -102,9 +102,12 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (stopping, stopped) = oneshot::channel::<()>();
         let issuer = self.app.issuer.clone();
+        let (told, stopping_to_send) = watch::channel(false);
+        let sending = tokio::spawn(self.app.control.clone().send_webhooks(stopping_to_send));
         let stop = async move {
             stop.await;
             issuer.end_following();
+            told.send_replace(true);
             drop(stopping);
         };
         let impatience = async {
@@ -128,6 +131,8 @@ impl Server {
             ended = serving => ended.map_err(Error::internal)?,
             () = impatience => tracing::warn!("some clients never finished their requests; stopping without them"),
         }
+        // Each message takes seconds at the most, and what has arrived is written down before the database is closed.
+        sending.await.map_err(Error::internal)?;
         store.close().await;
         Ok(())
     }

@@ -36,7 +36,7 @@ pub async fn hold_back(write: &mut Write, call: &Call) -> Result<()> {
     if call.confirmed("claim-budget") {
         return Ok(());
     }
-    let edits: Vec<Edit> = write.edits().iter().filter(|edit| weighs(edit.entity)).cloned().collect();
+    let edits: Vec<Edit> = write.noted().iter().filter(|edit| weighs(edit.entity)).cloned().collect();
     let flags: BTreeSet<&str> = edits.iter().filter_map(|edit| edit.flag.as_deref()).collect();
     let mut exceeded = Vec::new();
     for environment in concerned(write, &edits).await? {

@@ -18,11 +18,14 @@ mod identity_providers;
 mod lifecycle;
 mod overrides;
 mod password_resets;
+mod revert;
 mod roster;
 mod segments;
+mod sender;
 mod sessions;
 mod settings;
 mod signing_keys;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;

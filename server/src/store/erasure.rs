@@ -1,6 +1,7 @@
 //! Erasing a user: nothing by which the user could be told again stays in any table. The log keeps its changes, so that it stays
 //! readable and every other user's past stays what it was; the user's own entries become tombstones.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::Write;
@@ -10,6 +11,9 @@ use crate::error::Result;
 
 /// What stands in comments instead of the id.
 const ERASED: &str = "[erased]";
+
+/// What is not written as itself in a path (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Connection {
     /// The change that erased the user of this tag: what was before it is not there any more.
@@ -38,6 +42,10 @@ impl Write {
         let sql = "UPDATE changes SET comment = replace(comment, $1, $2) \
                    WHERE comment IS NOT NULL AND revision IN (SELECT revision FROM edits WHERE user_id = $1)";
         self.execute(sql, params![user, ERASED]).await?;
+        let sql = "UPDATE comments SET text = replace(text, $1, $2) \
+                   WHERE revision IN (SELECT revision FROM edits WHERE user_id = $1)";
+        self.execute(sql, params![user, ERASED]).await?;
+        self.erase_from_pending(user).await?;
         let sql = "UPDATE edits SET id = '', user_id = NULL, before = NULL, after = NULL, erased = 1 WHERE user_id = $1";
         let edits = self.execute(sql, params![user]).await?;
         self.erase_from_lists(user).await?;
@@ -75,6 +83,19 @@ impl Write {
             let sql = "UPDATE edits SET before = $3, after = $4 WHERE revision = $1 AND position = $2";
             self.execute(sql, params![row.integer(0)?, row.integer(1)?, before, after]).await?;
         }
+        Ok(())
+    }
+
+    /// Drops pending and decided changes that name a user, with what was said of them: as they were proposed they cannot stay.
+    async fn erase_from_pending(&mut self, user: &str) -> Result<()> {
+        let sql = Sql::either(
+            "DELETE FROM pending_changes WHERE EXISTS (SELECT 1 FROM json_each($1) WHERE instr(document, value) > 0)",
+            "DELETE FROM pending_changes WHERE EXISTS \
+             (SELECT 1 FROM json_array_elements_text(CAST($1 AS JSON)) AS named (value) WHERE strpos(document, value) > 0)",
+        );
+        let in_path = utf8_percent_encode(user, RESERVED).to_string();
+        let named = [written(user), format!("/{in_path}\""), format!("/{in_path}/"), format!("/{in_path}?")];
+        self.execute(sql, params![Value::from(named.to_vec()).to_string()]).await?;
         Ok(())
     }
 

@@ -333,7 +333,7 @@ impl Store {
     }
 
     /// Removes sessions, codes and recorded tokens that ended a while ago, and what else is past its time: remembered answers,
-    /// links, counted guesses, browsers.
+    /// links, counted guesses, browsers, what webhooks were told.
     pub async fn sweep(&self) -> Result<u64> {
         let now = self.now();
         let mut connection = self.engine.write().await?;
@@ -350,6 +350,7 @@ impl Store {
         }
         connection.sweep_codes(now).await?;
         connection.sweep_issuances(now).await?;
+        connection.sweep_deliveries(now).await?;
         connection.commit().await?;
         Ok(removed)
     }

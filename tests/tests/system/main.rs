@@ -60,5 +60,6 @@ mod upstream;
 mod upstream_sign_in;
 mod userinfo;
 mod watermark;
+mod webhooks;
 mod workos;
 mod workos_sessions;
