@@ -4,11 +4,13 @@ mod api_keys;
 mod applications;
 mod batch;
 mod boolean_flags;
+mod budget;
 mod call;
 mod changes;
 mod directory;
 mod effects;
 mod environments;
+mod erasure;
 mod evaluation;
 mod explain;
 mod flags;
@@ -113,6 +115,7 @@ impl Control {
         }
         let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
         outcome.hold_back(call, &protected.collect())?;
+        budget::hold_back(&mut write, call).await?;
         self.commit(write, call, answer).await
     }
 
