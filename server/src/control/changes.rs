@@ -70,7 +70,7 @@ impl Control {
     /// Says something of a change that was made. It changes nothing, and so takes no revision.
     pub async fn comment_on_change(&self, call: &Call, revision: &str) -> Result<Answer> {
         call.only(&[])?;
-        call.no_urgency()?;
+        call.no_change()?;
         call.may_comment()?;
         let number = number(revision)?;
         let mut members = Node::root(&call.body).members()?;

@@ -26,7 +26,7 @@ impl Control {
         call.only(&[])?;
         call.no_body()?;
         let number = super::changes::number(revision)?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         super::changes::visible(&mut write, call, number).await?;
         let revert = Revert { documents: documents(write.edits(number).await?), number };
         revert.check(&mut write, call).await?;
@@ -39,7 +39,7 @@ impl Control {
         }
         let outcome = revert.write(&mut write, call).await?;
         write.revert(number);
-        self.conclude(write, call, &outcome, Answer::done(json!({ "reverts": number }))).await
+        self.conclude(write, call, outcome, Answer::done(json!({ "reverts": number }))).await
     }
 }
 
@@ -49,6 +49,14 @@ struct Document {
     edit: Edit,
     /// What stood there before the change.
     former: Option<Value>,
+}
+
+impl Document {
+    /// Whether it is a setting that had neither a value nor rules.
+    fn is_emptied(&self) -> bool {
+        let empty = |former: &Value| former["value"].is_null() && former["rules"].as_array().is_none_or(Vec::is_empty);
+        self.former.as_ref().is_none_or(empty)
+    }
 }
 
 /// What several edits of one change did to each document.
@@ -203,11 +211,21 @@ impl Revert {
             let standing = write.find_segment(&edit.id).await?.map(|standing| standing.segment);
             write.put_segment(standing.as_ref(), &Segment::parse(former).map_err(Error::internal)?).await?;
         }
+        // Emptied settings go first where they can, so that a level which is taken away again finds nothing to drop.
+        let mut emptied = BTreeSet::new();
+        for document in self.of(Entity::Setting).filter(|document| document.is_emptied()) {
+            if flag_of(write, &document.edit).await?.is_some() {
+                put_setting(write, document).await?;
+                emptied.insert((document.edit.id.as_str(), document.edit.environment.as_deref()));
+            }
+        }
         for (edit, former) in self.former(Entity::Flag) {
             put_flag(write, call, &edit.id, former).await?;
         }
         for document in self.of(Entity::Setting) {
-            put_setting(write, document).await?;
+            if !emptied.contains(&(document.edit.id.as_str(), document.edit.environment.as_deref())) {
+                put_setting(write, document).await?;
+            }
         }
         for document in self.of(Entity::Kill) {
             put_kill(write, document).await?;
