@@ -19,9 +19,11 @@ mod password_resets;
 mod revert;
 mod roster;
 mod segments;
+mod sender;
 mod sessions;
 mod settings;
 mod signing_keys;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -137,8 +137,10 @@ impl Revert {
 
     fn reversible(&self, edit: &Edit, former: Option<&Value>) -> Result<()> {
         match edit.entity {
-            Entity::ApiKey | Entity::IdentityProvider | Entity::SigningKey => {
-                let detail = format!("change {} is about secrets, which the log does not hold; make new ones", self.number);
+            entity if !entity.in_tokens() => {
+                let what = entity.as_str().replace('_', " ");
+                let detail =
+                    format!("change {} is about the {what} `{}`, which has secrets; the log has none", self.number, edit.id);
                 Err(refused("SECRET_NOT_IN_LOG", detail))
             }
             Entity::Environment if former.is_none() || edit.after.is_none() => {
