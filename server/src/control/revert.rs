@@ -31,7 +31,7 @@ impl Control {
         let revert = Revert { documents: documents(write.edits(number).await?), number };
         revert.check(&mut write, call).await?;
         let later = write.changes_since(number).await?;
-        let last = later.last().and_then(|change| change["revision"].as_i64());
+        let last = later.first().and_then(|change| change["revision"].as_i64());
         call.check_match(last.unwrap_or(number))?;
         if !later.is_empty() && !call.confirmed(LATER_CHANGES) {
             let detail = format!("what change {number} touched was changed again since, and that would be lost");

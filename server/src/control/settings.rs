@@ -204,8 +204,13 @@ impl Control {
         let outcome = replace(&mut write, &stored, target, &before, &after, Manner::Edit).await?;
         let (former, latter) = (to_value(&before.setting)?, to_value(&after)?);
         let differences = to_value(&differences(Some(&former), Some(&latter)))?;
-        let answer = Answer::done(json!({ "setting": latter, "differences": differences })).at(write.revision);
-        self.conclude(write, call, outcome, answer).await
+        let answer = Answer::done(json!({ "setting": latter, "differences": differences.clone() })).at(write.revision);
+        let mut answer = self.conclude(write, call, outcome, answer).await?;
+        // A preview tells of people; of a promotion one wants to see the two settings, too.
+        if call.preview {
+            answer.body["differences"] = differences;
+        }
+        Ok(answer)
     }
 
     async fn change_setting(

@@ -41,8 +41,8 @@ impl Dice {
         self.roll(sides) == 0
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.roll(of.len() as u64) as usize]
+    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.roll(of.len() as u64) as usize].clone()
     }
 
     fn value(&mut self, flag_type: &str) -> Value {
@@ -113,6 +113,8 @@ struct Issued {
     at: i64,
     /// The last change before it, of whatever environment.
     last_change: i64,
+    /// Which flags its application's tokens carried.
+    projection: Value,
     tokens: Value,
 }
 
@@ -249,8 +251,10 @@ impl History {
                 2 => write(Method::POST, format!("/v1/environments/{environment}/min-revision"), Value::Null),
                 3 => write(Method::DELETE, format!("/v1/flags/{flag}/overrides"), Value::Null),
                 _ => {
-                    let grace = json!({ "grace": dice.roll(60) });
-                    write(Method::PATCH, format!("/v1/applications/{}", self.applications[0]), grace)
+                    let carried: Vec<&str> = FLAGS.into_iter().map(|(key, _)| key).filter(|_| !dice.one_in(4)).collect();
+                    let projection = if dice.one_in(2) { json!("all") } else { json!({ "flags": carried }) };
+                    let body = json!({ "grace": dice.roll(60), "projection": projection });
+                    write(Method::PATCH, format!("/v1/applications/{}", dice.pick(&self.applications)), body)
                 }
             },
             _ => {
@@ -330,13 +334,21 @@ impl History {
             let answer = self.admin.refresh(issuer, &self.applications[former.place], token).await;
             assert!(answer.status < 500, "{}", answer.text);
             if answer.status == 200 {
-                self.issued.push(Issued { at, last_change, tokens: answer.body, ..former });
+                let projection = self.projection(former.place).await;
+                self.issued.push(Issued { at, last_change, projection, tokens: answer.body, ..former });
             }
             return;
         }
         let (place, user, organization) = (self.dice.roll(2) as usize, self.dice.pick(&USERS), self.organization());
         let tokens = self.admin.session(&self.applications[place], user, organization).await;
-        self.issued.push(Issued { place, user, organization, at, last_change, tokens });
+        let projection = self.projection(place).await;
+        self.issued.push(Issued { place, user, organization, at, last_change, projection, tokens });
+    }
+
+    /// Which flags the tokens of an application carry now.
+    async fn projection(&self, place: usize) -> Value {
+        let application = self.admin.get(&format!("/v1/applications/{}", self.applications[place])).await.ok();
+        application["projection"].clone()
     }
 
     async fn run(&mut self) {
@@ -364,7 +376,7 @@ impl History {
             let at = BEGINNING.plus_seconds(issued.at);
             let then = self.asked(issued.place(), &format!("&revision={revision}&at={at}")).await;
             assert_eq!(then["revision"], revision);
-            assert_eq!(claimed(&then), *claim, "{issued:?}");
+            assert_eq!(claimed(&then, &issued.projection), *claim, "{issued:?}");
             if !self.dice.one_in(4) {
                 continue;
             }
@@ -374,13 +386,13 @@ impl History {
                 then["revision"], revision,
                 "the environment's revision, whatever changed in another since: {issued:?}"
             );
-            assert_eq!(claimed(&then), *claim);
+            assert_eq!(claimed(&then, &issued.projection), *claim);
             let second = self.asked(issued.place(), &format!("&at={at}")).await;
             let last_of_it = second["revision"].as_i64().expect("a revision");
             assert!(last_of_it >= revision, "{issued:?}");
             if last_of_it == revision {
                 of_whole_seconds += 1;
-                assert_eq!(claimed(&second), *claim, "{issued:?}");
+                assert_eq!(claimed(&second, &issued.projection), *claim, "{issued:?}");
             }
             self.check_explanation(&issued).await;
         }
@@ -393,10 +405,12 @@ impl History {
         let found = self.admin.post("/v1/explain", json!({ "token": issued.tokens["access_token"] })).await.ok();
         assert_eq!(found["token"]["revision"], issued.tokens["flags_rev"]);
         assert_eq!(found["now"]["revision"], now["revision"]);
+        let projection = self.projection(issued.place).await;
         for (key, flag) in found["flags"].as_object().expect("flags") {
             assert_eq!(flag["carried"], issued.tokens["feature_flags"][key]["v"], "{issued:?}");
             assert_eq!(flag["carried"], flag["then"]["value"], "{issued:?}");
-            assert_eq!(flag["now"], now["flags"].get(key).cloned().unwrap_or_default());
+            let served_now = now["flags"].get(key).filter(|_| carries(&projection, key));
+            assert_eq!(flag["now"], served_now.cloned().unwrap_or_default());
             let served = |moment: &str| (flag[moment]["value"].clone(), flag[moment]["reason"].clone());
             let caused = flag["causes"] != json!([]);
             assert_eq!(caused, served("then") != served("now"), "`{key}` of {issued:?}: {flag}");
@@ -417,14 +431,19 @@ impl Issued {
     }
 }
 
+/// Whether an application's tokens carry a flag.
+fn carries(projection: &Value, key: &str) -> bool {
+    projection == "all" || projection["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag == key))
+}
+
 /// The claim that an evaluation amounts to.
-fn claimed(answer: &Value) -> Value {
-    let flags = answer["flags"].as_object().expect("flags");
+fn claimed(answer: &Value, projection: &Value) -> Value {
+    let flags = answer["flags"].as_object().expect("flags").iter().filter(|(key, _)| carries(projection, key));
     let entry = |(key, found): (&String, &Value)| {
         let letter = found["type"].as_str().expect("a type")[..1].to_owned();
         (key.clone(), json!({ "t": letter, "v": found["value"] }))
     };
-    Value::Object(flags.iter().map(entry).collect::<Map<_, _>>())
+    Value::Object(flags.map(entry).collect::<Map<_, _>>())
 }
 
 /// What everybody gets and by which level, other than how it came to be.

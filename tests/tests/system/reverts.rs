@@ -211,7 +211,8 @@ on_both_engines! {
         ];
         let refused = revert(&admin, &flag).await.refused(409, "CONFIRMATION_REQUIRED");
         let listed = refused["listing"].as_array().expect("a listing").iter().map(number).collect::<Vec<_>>();
-        assert_eq!(listed, since.each_ref().map(number));
+        let [first, second] = since.each_ref().map(number);
+        assert_eq!(listed, [second, first], "the newest first");
         revert_anyway(&admin, &flag).await.ok();
         admin.get("/v1/flags/f").await.refused(404, "FLAG_NOT_FOUND");
         let organization = admin.post("/v1/organizations", json!({ "id": "org_z" })).await.ok();
