@@ -9,7 +9,7 @@
 //! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
 //! | which value, and why | [`ruleset`], [`evaluation`] |
 //! | which flags a token carries | [`projection`] |
-//! | what a change does to whom, and to its documents | [`effect`], [`difference`] |
+//! | what a change does to whom, and to its documents | [`effect`], [`preview`], [`difference`] |
 //! | which flags have outlived their use | [`lifecycle`] |
 //! | advice on how a flag is named | [`naming`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
@@ -38,6 +38,7 @@ mod members;
 pub mod mismatch;
 pub mod naming;
 pub mod place;
+pub mod preview;
 pub mod projection;
 pub mod reader;
 pub mod rollout;

@@ -15,6 +15,7 @@ mod identity_providers;
 mod keys;
 mod members;
 mod organizations;
+mod preview;
 mod rules;
 mod sample;
 mod segments;

@@ -137,6 +137,13 @@ impl Revert {
 
     fn reversible(&self, edit: &Edit, former: Option<&Value>) -> Result<()> {
         match edit.entity {
+            _ if edit.erased => {
+                let detail = format!(
+                    "change {} is about a user who was erased; nothing is left that could be taken back",
+                    self.number
+                );
+                Err(Error::new(Kind::Gone, "ERASED", detail))
+            }
             entity if !entity.in_tokens() => {
                 let what = entity.as_str().replace('_', " ");
                 let detail =

@@ -113,8 +113,8 @@ struct Issued {
     at: i64,
     /// The last change before it, of whatever environment.
     last_change: i64,
-    /// Which flags its application's tokens carried.
-    projection: Value,
+    /// The keys of the flags that its application carried, where those were not all.
+    carried: Option<Vec<String>>,
     tokens: Value,
 }
 
@@ -202,8 +202,12 @@ impl History {
                 write(Method::POST, "/v1/flags", body)
             }
             4 => {
-                let name = dice.pick(&["default_value", "off_value"]);
-                write(Method::PATCH, format!("/v1/flags/{flag}"), json!({ name: dice.value(flag_type) }))
+                let body = match dice.roll(3) {
+                    0 => json!({ "default_value": dice.value(flag_type) }),
+                    1 => json!({ "off_value": dice.value(flag_type) }),
+                    _ => json!({ "tags": dice.pick(&[&[][..], &["web"], &["app", "web"]]) }),
+                };
+                write(Method::PATCH, format!("/v1/flags/{flag}"), body)
             }
             5 => {
                 let levels = [&["environment", "user"][..], &["organization"], &["environment", "organization", "user"]];
@@ -251,8 +255,8 @@ impl History {
                 2 => write(Method::POST, format!("/v1/environments/{environment}/min-revision"), Value::Null),
                 3 => write(Method::DELETE, format!("/v1/flags/{flag}/overrides"), Value::Null),
                 _ => {
-                    let carried: Vec<&str> = FLAGS.into_iter().map(|(key, _)| key).filter(|_| !dice.one_in(4)).collect();
-                    let projection = if dice.one_in(2) { json!("all") } else { json!({ "flags": carried }) };
+                    let flags = json!({ "flags": [flag, dice.pick(&FLAGS).0] });
+                    let projection = dice.pick(&[json!("all"), json!({ "tags": ["web"] }), flags]);
                     let body = json!({ "grace": dice.roll(60), "projection": projection });
                     write(Method::PATCH, format!("/v1/applications/{}", dice.pick(&self.applications)), body)
                 }
@@ -334,21 +338,30 @@ impl History {
             let answer = self.admin.refresh(issuer, &self.applications[former.place], token).await;
             assert!(answer.status < 500, "{}", answer.text);
             if answer.status == 200 {
-                let projection = self.projection(former.place).await;
-                self.issued.push(Issued { at, last_change, projection, tokens: answer.body, ..former });
+                let carried = self.carried(former.place).await;
+                self.issued.push(Issued { at, last_change, carried, tokens: answer.body, ..former });
             }
             return;
         }
         let (place, user, organization) = (self.dice.roll(2) as usize, self.dice.pick(&USERS), self.organization());
         let tokens = self.admin.session(&self.applications[place], user, organization).await;
-        let projection = self.projection(place).await;
-        self.issued.push(Issued { place, user, organization, at, last_change, projection, tokens });
+        let carried = self.carried(place).await;
+        self.issued.push(Issued { place, user, organization, at, last_change, carried, tokens });
     }
 
-    /// Which flags the tokens of an application carry now.
-    async fn projection(&self, place: usize) -> Value {
+    /// The keys of the flags that an application's tokens carry now; `None` for all.
+    async fn carried(&self, place: usize) -> Option<Vec<String>> {
         let application = self.admin.get(&format!("/v1/applications/{}", self.applications[place])).await.ok();
-        application["projection"].clone()
+        let projection = &application["projection"];
+        let listed = match (&projection["tags"], &projection["flags"]) {
+            (Value::Null, Value::Null) => return None,
+            (Value::Null, flags) => flags.clone(),
+            _ => {
+                let tagged = self.admin.get("/v1/flags?tag=web").await.ok();
+                tagged["data"].as_array().expect("flags").iter().map(|flag| flag["key"].clone()).collect()
+            }
+        };
+        Some(listed.as_array().expect("keys").iter().map(|key| key.as_str().expect("a key").to_owned()).collect())
     }
 
     async fn run(&mut self) {
@@ -376,40 +389,42 @@ impl History {
             let at = BEGINNING.plus_seconds(issued.at);
             let then = self.asked(issued.place(), &format!("&revision={revision}&at={at}")).await;
             assert_eq!(then["revision"], revision);
-            assert_eq!(claimed(&then, &issued.projection), *claim, "{issued:?}");
+            assert_eq!(issued.claimed(&then), *claim, "{issued:?}");
             if !self.dice.one_in(4) {
                 continue;
             }
             looked_at += 1;
+            self.check_explanation(&issued, &then).await;
             let then = self.asked(issued.place(), &format!("&revision={}&at={at}", issued.last_change)).await;
             assert_eq!(
                 then["revision"], revision,
                 "the environment's revision, whatever changed in another since: {issued:?}"
             );
-            assert_eq!(claimed(&then, &issued.projection), *claim);
+            assert_eq!(issued.claimed(&then), *claim);
             let second = self.asked(issued.place(), &format!("&at={at}")).await;
             let last_of_it = second["revision"].as_i64().expect("a revision");
             assert!(last_of_it >= revision, "{issued:?}");
             if last_of_it == revision {
                 of_whole_seconds += 1;
-                assert_eq!(claimed(&second, &issued.projection), *claim, "{issued:?}");
+                assert_eq!(issued.claimed(&second), *claim, "{issued:?}");
             }
-            self.check_explanation(&issued).await;
         }
         assert!(of_whole_seconds * 4 >= looked_at, "few tokens had seen all of their second");
     }
 
     /// Long after, the token still says what its moment explains, and whatever is otherwise now has a cause.
-    async fn check_explanation(&self, issued: &Issued) {
+    async fn check_explanation(&self, issued: &Issued, then: &Value) {
         let now = self.asked(issued.place(), "").await;
         let found = self.admin.post("/v1/explain", json!({ "token": issued.tokens["access_token"] })).await.ok();
         assert_eq!(found["token"]["revision"], issued.tokens["flags_rev"]);
         assert_eq!(found["now"]["revision"], now["revision"]);
-        let projection = self.projection(issued.place).await;
+        let left_out = then["flags"].as_object().expect("flags").keys().filter(|key| !issued.carries(key));
+        assert_eq!(found["projected_out"], json!(left_out.collect::<Vec<_>>()), "{issued:?}");
+        let carried_now = self.carried(issued.place).await;
         for (key, flag) in found["flags"].as_object().expect("flags") {
             assert_eq!(flag["carried"], issued.tokens["feature_flags"][key]["v"], "{issued:?}");
             assert_eq!(flag["carried"], flag["then"]["value"], "{issued:?}");
-            let served_now = now["flags"].get(key).filter(|_| carries(&projection, key));
+            let served_now = now["flags"].get(key).filter(|_| is_among(carried_now.as_deref(), key));
             assert_eq!(flag["now"], served_now.cloned().unwrap_or_default());
             let served = |moment: &str| (flag[moment]["value"].clone(), flag[moment]["reason"].clone());
             let caused = flag["causes"] != json!([]);
@@ -425,25 +440,29 @@ impl History {
     }
 }
 
+/// Whether a flag is among those carried; `None` for all.
+fn is_among(carried: Option<&[String]>, key: &str) -> bool {
+    carried.is_none_or(|carried| carried.iter().any(|carried| carried == key))
+}
+
 impl Issued {
+    fn carries(&self, key: &str) -> bool {
+        is_among(self.carried.as_deref(), key)
+    }
+
+    /// The claim that an evaluation amounts to.
+    fn claimed(&self, answer: &Value) -> Value {
+        let flags = answer["flags"].as_object().expect("flags").iter().filter(|(key, _)| self.carries(key));
+        let entry = |(key, found): (&String, &Value)| {
+            let letter = found["type"].as_str().expect("a type")[..1].to_owned();
+            (key.clone(), json!({ "t": letter, "v": found["value"] }))
+        };
+        Value::Object(flags.map(entry).collect::<Map<_, _>>())
+    }
+
     fn place(&self) -> (&'static str, &'static str, Option<&'static str>) {
         (ENVIRONMENTS[self.place], self.user, self.organization)
     }
-}
-
-/// Whether an application's tokens carry a flag.
-fn carries(projection: &Value, key: &str) -> bool {
-    projection == "all" || projection["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag == key))
-}
-
-/// The claim that an evaluation amounts to.
-fn claimed(answer: &Value, projection: &Value) -> Value {
-    let flags = answer["flags"].as_object().expect("flags").iter().filter(|(key, _)| carries(projection, key));
-    let entry = |(key, found): (&String, &Value)| {
-        let letter = found["type"].as_str().expect("a type")[..1].to_owned();
-        (key.clone(), json!({ "t": letter, "v": found["value"] }))
-    };
-    Value::Object(flags.map(entry).collect::<Map<_, _>>())
 }
 
 /// What everybody gets and by which level, other than how it came to be.
