@@ -98,6 +98,21 @@ pub fn document(document: &Value) -> String {
     aligned(&lines.collect::<Vec<_>>())
 }
 
+/// The places where a document differs, a line for each.
+pub fn differences(differences: &Value) -> String {
+    let line = |difference: &Value| {
+        let place = difference["pointer"].as_str().unwrap_or_default().trim_start_matches('/');
+        let (sign, said) = match (difference.get("before"), difference.get("after")) {
+            (Some(before), Some(after)) => ('~', format!("{} → {}", json(before), json(after))),
+            (Some(before), None) => ('-', json(before)),
+            (None, after) => ('+', json(after.unwrap_or(&Value::Null))),
+        };
+        vec![format!("{sign} {}", plain(place)), said]
+    };
+    let lines: Vec<Vec<String>> = differences.as_array().into_iter().flatten().map(line).collect();
+    if lines.is_empty() { "no difference\n".to_owned() } else { aligned(&lines) }
+}
+
 /// How a write changed who is served what, and whom it did not reach.
 pub fn effect(answer: &Value) -> String {
     let Some(effect) = answer["effect"].as_str() else { return String::new() };

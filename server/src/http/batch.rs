@@ -50,6 +50,10 @@ impl Part {
 pub async fn batch(State(app): State<App>, caller: Caller) -> Result<Answer> {
     let axum::Extension(mut call) = caller;
     call.only(&[])?;
+    if call.if_match.is_some() {
+        let detail = "a batch has no `ETag`: say `if_match` of the write that is meant";
+        return Err(Error::malformed("HEADER_INVALID", detail));
+    }
     let mut members = Node::root(&call.body).members()?;
     let comment = members.optional("comment").map(|node| node.string().map(str::to_owned)).transpose()?;
     let writes = members.required("writes")?;
@@ -72,7 +76,7 @@ pub async fn batch(State(app): State<App>, caller: Caller) -> Result<Answer> {
 pub async fn perform(app: &App, call: &Call, batch: &Batch, parts: Vec<Part>) -> Result<Vec<Value>> {
     let routes = routes(app);
     let mut answers = Vec::with_capacity(parts.len());
-    for (position, part) in parts.into_iter().enumerate() {
+    for (position, part) in (0..).zip(parts) {
         let answer = write(&routes, call, batch, part).await;
         answers.push(answer.map_err(|error| error.of_write(position))?);
     }

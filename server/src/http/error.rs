@@ -45,11 +45,14 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let told = self.clone();
         let status = status(self.kind);
-        let errors: Vec<Value> = self
+        let mut errors: Vec<Value> = self
             .errors
             .iter()
             .map(|error| json!({ "pointer": error.pointer, "code": error.code.as_str(), "detail": error.message }))
             .collect();
+        if let (Some(write), true) = (self.write, errors.is_empty()) {
+            errors.push(json!({ "pointer": format!("/writes/{write}"), "code": self.code, "detail": self.detail }));
+        }
         let mut problem = json!({
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or_default(),

@@ -43,76 +43,57 @@ impl Author {
     }
 }
 
-/// The kinds of document that the change log holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entity {
-    Flag,
-    Setting,
-    Override,
-    Segment,
-    Organization,
-    User,
-    Membership,
-    Environment,
-    Application,
-    ApiKey,
-    IdentityProvider,
-    SigningKey,
-    Webhook,
+/// Entities and their names in the log, each written once, so that none can be read that is not known or the other way.
+macro_rules! entities {
+    ($($(#[$doc:meta])* $entity:ident = $name:literal,)*) => {
+        /// The kinds of document that the change log holds.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Entity {
+            $($(#[$doc])* $entity,)*
+        }
+
+        impl Entity {
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$entity => $name,)*
+                }
+            }
+
+            /// The entity of this name in the log.
+            pub(super) fn parse(name: &str) -> Result<Self> {
+                match name {
+                    $($name => Ok(Self::$entity),)*
+                    other => Err(Error::internal(format!("the log holds a `{other}`"))),
+                }
+            }
+        }
+    };
+}
+
+entities! {
+    Flag = "flag",
+    Setting = "setting",
+    Override = "override",
+    Segment = "segment",
+    Organization = "organization",
+    User = "user",
+    Membership = "membership",
+    Environment = "environment",
+    Application = "application",
+    ApiKey = "api_key",
+    IdentityProvider = "identity_provider",
+    SigningKey = "signing_key",
+    Webhook = "webhook",
     /// What the watermark holds against older tokens.
-    Kill,
+    Kill = "kill",
     /// Below which revision the watermark calls tokens stale.
-    MinRevision,
+    MinRevision = "min_revision",
 }
 
 impl Entity {
-    const ALL: [Self; 15] = [
-        Self::Flag,
-        Self::Setting,
-        Self::Override,
-        Self::Segment,
-        Self::Organization,
-        Self::User,
-        Self::Membership,
-        Self::Environment,
-        Self::Application,
-        Self::ApiKey,
-        Self::IdentityProvider,
-        Self::SigningKey,
-        Self::Webhook,
-        Self::Kill,
-        Self::MinRevision,
-    ];
-
-    /// The entity of this name in the log.
-    pub(super) fn parse(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|entity| entity.as_str() == name);
-        found.ok_or_else(|| Error::internal(format!("the log holds a `{name}`")))
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Flag => "flag",
-            Self::Setting => "setting",
-            Self::Override => "override",
-            Self::Segment => "segment",
-            Self::Organization => "organization",
-            Self::User => "user",
-            Self::Membership => "membership",
-            Self::Environment => "environment",
-            Self::Application => "application",
-            Self::ApiKey => "api_key",
-            Self::IdentityProvider => "identity_provider",
-            Self::SigningKey => "signing_key",
-            Self::Webhook => "webhook",
-            Self::Kill => "kill",
-            Self::MinRevision => "min_revision",
-        }
-    }
-
     /// Whether an evaluation or a claim can depend on it. Keys, providers and webhooks are logged, but no token says anything
     /// else because of them.
-    fn in_tokens(self) -> bool {
+    pub fn in_tokens(self) -> bool {
         !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey | Self::Webhook)
     }
 

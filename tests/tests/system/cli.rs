@@ -522,6 +522,42 @@ async fn changes_are_told_in_words() {
     let said = cli.run("changes list --limit 1").await.ok();
     assert!(said.contains("There may be more: --cursor '"), "{said}");
     cli.run("changes show 4711").await.refused("CHANGE_NOT_FOUND");
+
+    let widened = cli.json("flags set f -e production --value true").await;
+    let said = cli.run(&format!("changes show {}", widened["revision"])).await.ok();
+    assert!(said.contains("changed setting f in production\n  ~ value  - → true\n"), "{said}");
+    cli.run(&format!("changes comment {} 'too early'", widened["revision"])).await.ok();
+    let said = cli.run(&format!("changes revert {} --comment 'as told'", widened["revision"])).await.ok();
+    assert!(said.contains("Took change") && said.contains("narrowed"), "{said}");
+    let said = cli.run(&format!("changes show {}", widened["revision"])).await.ok();
+    assert!(said.contains("reverted by") && said.contains("too early"), "{said}");
+    cli.run(&format!("changes revert {}", widened["revision"])).await.refused("CONFIRMATION_REQUIRED");
+    cli.run(&format!("changes revert {} --confirm later-changes", widened["revision"])).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_is_promoted_and_several_writes_are_made_as_one() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    cli.run("flags create f --type boolean --default false").await.ok();
+    cli.run("flags set f -e staging --value true").await.ok();
+    let said = cli.run("flags promote f --from staging --to production").await.ok();
+    assert!(said.contains("Promoted `f` from staging to production") && said.contains("~ value  - → true"), "{said}");
+    let said = cli.run("flags promote f --from staging --to production").await.ok();
+    assert!(said.contains("unchanged") && said.contains("no difference"), "{said}");
+
+    let writes = json!({ "comment": "launch", "writes": [
+        { "method": "POST", "path": "/v1/segments", "body": { "key": "early" } },
+        { "method": "PUT", "path": "/v1/flags/f/environments/production/targeting",
+          "body": { "audience": "some", "segments": ["early"] } },
+    ] });
+    let said = cli.piped("batch -f -", &writes.to_string()).await.ok();
+    assert!(said.contains("Made 2 writes as one change (revision "), "{said}");
+    let said = cli.run("changes list --limit 1").await.ok();
+    assert!(said.contains("launch") && said.contains("added segment early; changed setting f in production"), "{said}");
+    let said = cli.piped("batch -f -", &writes.to_string()).await.refused("SEGMENT_EXISTS");
+    assert!(said.contains("write 0"), "{said}");
+    let broken = cli.run("batch -f /nowhere.json").await;
+    assert_eq!(broken.code, Some(2), "{}", broken.error);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
