@@ -77,8 +77,7 @@ impl Facts {
         let [carried, to_be_carried] = asker.projections;
         Sides {
             before: asker.side(carried, standing, known),
-            after: asker
-                .side(to_be_carried, left, |kind, id| edited.attributes_of(kind, id).or_else(|| known(kind, id))),
+            after: asker.side(to_be_carried, left, |kind, id| edited.attributes_of(kind, id).or_else(|| known(kind, id))),
         }
     }
 
