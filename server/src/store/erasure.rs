@@ -39,12 +39,7 @@ impl Write {
     /// Erases what is left of a user who is deleted already, this write's own entries among it. Answers how many entries of the
     /// log and how many sessions there were.
     pub async fn erase_user(&mut self, user: &str, tag: &str) -> Result<(u64, u64)> {
-        let sql = "UPDATE changes SET comment = replace(comment, $1, $2) \
-                   WHERE comment IS NOT NULL AND revision IN (SELECT revision FROM edits WHERE user_id = $1)";
-        self.execute(sql, params![user, ERASED]).await?;
-        let sql = "UPDATE comments SET text = replace(text, $1, $2) \
-                   WHERE revision IN (SELECT revision FROM edits WHERE user_id = $1)";
-        self.execute(sql, params![user, ERASED]).await?;
+        self.erase_from_comments(user).await?;
         self.erase_from_pending(user).await?;
         let sql = "UPDATE edits SET id = '', user_id = NULL, before = NULL, after = NULL, erased = 1 WHERE user_id = $1";
         let edits = self.execute(sql, params![user]).await?;
@@ -62,6 +57,31 @@ impl Write {
         self.execute(sql, params![tag, revision]).await?;
         self.erase_from_edits(user);
         Ok((edits, sessions))
+    }
+
+    /// Takes a user's name out of what was said of changes, whatever they were about.
+    async fn erase_from_comments(&mut self, user: &str) -> Result<()> {
+        for (find, sql) in [
+            (
+                Sql::either(
+                    "SELECT revision, 0, comment FROM changes WHERE instr(comment, $1) > 0",
+                    "SELECT revision, CAST(0 AS BIGINT), comment FROM changes WHERE strpos(comment, $1) > 0",
+                ),
+                "UPDATE changes SET comment = $3 WHERE revision = $1 AND $2 = 0",
+            ),
+            (
+                Sql::either(
+                    "SELECT revision, position, text FROM comments WHERE instr(text, $1) > 0",
+                    "SELECT revision, position, text FROM comments WHERE strpos(text, $1) > 0",
+                ),
+                "UPDATE comments SET text = $3 WHERE revision = $1 AND position = $2",
+            ),
+        ] {
+            for row in self.rows(find, params![user]).await? {
+                self.execute(sql, params![row.integer(0)?, row.integer(1)?, unnamed(&row.text(2)?, user)]).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a user out of every setting and segment that the log holds.
@@ -111,8 +131,24 @@ impl Write {
                 forget_user(document, user);
             }
         });
-        self.silence(user, ERASED);
+        self.unname(user);
     }
+}
+
+/// A text that does not name a user: where the id stands as a word, and not as a part of one.
+pub(super) fn unnamed(text: &str, user: &str) -> String {
+    let in_word = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
+    let (mut out, mut rest) = (String::new(), 0);
+    for (at, found) in text.match_indices(user) {
+        let (before, after) = (&text[..at], &text[at + found.len()..]);
+        if !in_word(before.chars().next_back()) && !in_word(after.chars().next()) {
+            out.push_str(&text[rest..at]);
+            out.push_str(ERASED);
+            rest = at + found.len();
+        }
+    }
+    out.push_str(&text[rest..]);
+    out
 }
 
 /// An id as it stands in a JSON document.
@@ -135,4 +171,22 @@ pub fn forget_user(document: &mut Value, user: &str) -> bool {
     }
     forget(document);
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unnamed;
+
+    #[test]
+    fn a_user_is_taken_out_of_a_text_as_a_word_and_never_out_of_the_middle_of_one() {
+        for (text, left) in [
+            ("for ada, who asked; ada!", "for [erased], who asked; [erased]!"),
+            ("ada", "[erased]"),
+            ("adamant and granada", "adamant and granada"),
+            ("ada\u{e9} is another", "ada\u{e9} is another"),
+            ("nobody", "nobody"),
+        ] {
+            assert_eq!(unnamed(text, "ada"), left);
+        }
+    }
 }

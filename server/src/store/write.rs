@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::Store;
 use super::engine::{Connection, Parameter, Sql, params};
+use super::erasure::unnamed;
 use crate::error::{Error, Kind, Result};
 
 /// Who writes.
@@ -159,8 +160,8 @@ pub struct Write {
     reverted: BTreeSet<i64>,
     remark: Option<&'static str>,
     urgent: bool,
-    /// What the comment must not hold, and what stands there instead.
-    silenced: Vec<(String, &'static str)>,
+    /// Whom the comment must not name.
+    unnamed: Vec<String>,
     changes: watch::Sender<i64>,
 }
 
@@ -193,7 +194,7 @@ impl DerefMut for Write {
 impl Write {
     pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64, changes: watch::Sender<i64>) -> Self {
         let (edits, reverted) = Default::default();
-        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, silenced: Vec::new(), changes }
+        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, unnamed: Vec::new(), changes }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -216,9 +217,9 @@ impl Write {
         self.edits.iter_mut().for_each(alter);
     }
 
-    /// Has a word not stand in the change's comment.
-    pub(super) fn silence(&mut self, word: &str, instead: &'static str) {
-        self.silenced.push((word.to_owned(), instead));
+    /// Has the change's comment not name a user.
+    pub(super) fn unname(&mut self, user: &str) {
+        self.unnamed.push(user.to_owned());
     }
 
     /// Says that this change takes a former one back.
@@ -242,9 +243,7 @@ impl Write {
             self.raise_minimums().await?;
         }
         let comment = author.comment.as_deref().or(self.remark).map(str::to_owned);
-        let silenced =
-            |comment: String| self.silenced.iter().fold(comment, |comment, (word, instead)| comment.replace(word, instead));
-        let comment = comment.map(silenced);
+        let comment = comment.map(|comment| self.unnamed.iter().fold(comment, |comment, user| unnamed(&comment, user)));
         let sql = "INSERT INTO changes (revision, at, actor_type, actor_id, actor_name, request_id, comment) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let parameters = params![

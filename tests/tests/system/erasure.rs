@@ -117,7 +117,7 @@ on_both_engines! {
     }
 
     async fn the_log_stays_readable_with_tombstones_in_it(engine: Engine) {
-        let Planted { admin, revisions, .. } = plant(engine).await;
+        let Planted { server: _server, admin, revisions, .. } = plant(engine).await;
         let erased = erase(&admin).await;
         assert!(erased["erased_edits"].as_u64().is_some_and(|count| count >= 4), "{erased}");
         let created = admin.get(&format!("/v1/changes/{}", revisions[0])).await.ok();
@@ -141,7 +141,7 @@ on_both_engines! {
     }
 
     async fn a_user_who_was_deleted_or_never_known_can_be_erased_once(engine: Engine) {
-        let Planted { admin, .. } = plant(engine).await;
+        let Planted { server: _server, admin, .. } = plant(engine).await;
         let path = format!("/v1/users/{PATH}?erase=true");
         admin.delete(&format!("/v1/users/{PATH}")).await.ok();
         admin.delete(&path).await.ok();
