@@ -29,6 +29,8 @@ export interface ReaderOptions {
    * say. Reading never waits for it. Default: `false`.
    */
   followWatermark?: boolean
+  /** The application's secret, where it keeps one: what tokens are refreshed with. Reading needs none. */
+  clientSecret?: string
   /** Used instead of the global `fetch`. A stream that it has open may keep the process from ending until `close()`. */
   fetch?: typeof globalThis.fetch
 }
@@ -47,7 +49,20 @@ export type TokenErrorCode =
   | 'TOKEN_NOT_YET_VALID'
   | 'FLAGS_MALFORMED'
 
-export type ErrorCode = TokenErrorCode | 'KEYS_UNAVAILABLE' | 'CONFIGURATION_INVALID'
+/** Why there is no session, or none that can be kept. */
+export type SessionErrorCode =
+  /** Not sealed with this password, altered or expired. */
+  | 'SEALED_SESSION_INVALID'
+  /** A browser, or the next server on the way, would drop it. The message has the size. */
+  | 'COOKIE_TOO_LARGE'
+  /** The session has ended, or the code was used: sign in again. */
+  | 'GRANT_REFUSED'
+  /** The issuer does not take the request from this application: wrong secret, or no member of the organization. */
+  | 'CLIENT_REFUSED'
+  /** The issuer is away or busy: go on with the last token. */
+  | 'ISSUER_UNAVAILABLE'
+
+export type ErrorCode = TokenErrorCode | SessionErrorCode | 'KEYS_UNAVAILABLE' | 'CONFIGURATION_INVALID'
 
 /** What is known of the present: all of it; that this token is too old and to be refreshed; nothing newer than half a minute ago. */
 export type ReaderState = 'fresh' | 'stale' | 'disconnected'
@@ -58,6 +73,8 @@ export type ReadErrorCode = 'FLAG_NOT_FOUND' | 'TYPE_MISMATCH' | 'PARSE_ERROR'
 export class FlagbearerError extends Error {
   readonly name: 'FlagbearerError'
   readonly code: ErrorCode
+  /** With `ISSUER_UNAVAILABLE`: in how many seconds to ask again. */
+  readonly retryAfter?: number
   constructor(code: ErrorCode, message?: string, options?: ErrorOptions)
 }
 
@@ -105,12 +122,127 @@ export class FlagSet {
   readonly state: ReaderState | undefined
 }
 
+export interface Tokens {
+  accessToken: string
+  refreshToken: string
+}
+
+export interface RefreshedTokens extends Tokens {
+  /** Of the new access token. */
+  flags: FlagSet
+  /** The keys of the flags that differ from those of the last token. */
+  changed: string[]
+}
+
+/** `feature_flags` as it stands in the token: typed, or the keys of those that are on. */
+export type FeatureFlagsClaim = Readonly<Record<string, { t: 'b' | 's' | 'i' | 'j'; v: unknown }>> | readonly string[]
+
+/**
+ * One password of at least 32 random characters, or several by their number: the highest seals, and every one opens. That is
+ * how a password is replaced.
+ */
+export type CookiePassword = string | Readonly<Record<number, string>>
+
+/** What is sealed: the tokens, and whatever the application keeps beside them. */
+export interface Session extends Tokens {
+  user?: unknown
+  [member: string]: unknown
+}
+
+export interface SealOptions {
+  cookiePassword: CookiePassword
+  /** What the cookie will be called, since its size counts. Default: `flagbearer-session`. */
+  cookieName?: string
+}
+
+export interface SealedSessionOptions extends SealOptions {
+  /** The cookie's value. */
+  sessionData: string | null | undefined
+}
+
+/** Somebody who is signed in. */
+export interface Authenticated {
+  authenticated: true
+  flags: FlagSet
+  featureFlags: FeatureFlagsClaim | null
+  organization: string | null
+  /** As it was sealed. */
+  user: unknown
+  accessToken: string
+}
+
+export interface NotAuthenticated {
+  authenticated: false
+  code: TokenErrorCode | SessionErrorCode
+  message: string
+}
+
+/** New tokens. */
+export interface SessionRefreshed extends Authenticated {
+  refreshed: true
+  /** To be set as the cookie's new value. */
+  sealedSession: string
+  /** The keys of the flags that have changed. */
+  changed: string[]
+}
+
+/** The last token stays in use, for as long as it is good: the issuer could not be asked, or refused the application. */
+export type SessionKept = (Authenticated | (NotAuthenticated & { featureFlags: null })) & {
+  refreshed: false
+  /** What it was. */
+  sealedSession: string
+  changed: string[]
+  code: 'ISSUER_UNAVAILABLE' | 'CLIENT_REFUSED'
+  message: string
+  /** Seconds. */
+  retryAfter?: number
+}
+
+/** The session is over. */
+export interface SessionEnded extends NotAuthenticated {
+  refreshed: false
+  sealedSession: null
+  featureFlags: null
+  changed: readonly string[]
+}
+
+/** A session out of a cookie, as {@link Flagbearer.loadSealedSession} answers it. */
+export interface SealedSession {
+  /** Opens the session and verifies its access token. Rejects with `KEYS_UNAVAILABLE`, which says nothing about either. */
+  authenticate(): Promise<Authenticated | NotAuthenticated>
+  /**
+   * Asks for new tokens, with flags as they are now; several requests that do so at once are one. Rejects with
+   * `COOKIE_TOO_LARGE`.
+   */
+  refresh(options?: { organization?: string }): Promise<SessionRefreshed | SessionKept | SessionEnded>
+}
+
 /** Verifies one issuer's tokens. Make one and keep it: it holds the issuer's keys. */
 export class Flagbearer {
   /** Throws `CONFIGURATION_INVALID`. */
   constructor(options: FlagbearerOptions)
   /** Rejects with a {@link FlagbearerError}. Whatever is not a string, is empty or missing is `TOKEN_MALFORMED`. */
   verify(token: string | null | undefined): Promise<FlagSet>
+  /** Seals tokens for a cookie. Throws `COOKIE_TOO_LARGE` with the measured size: what browsers drop is not sealed. */
+  sealSession(session: Session, options: SealOptions): string
+  /** A session out of a cookie. Throws `CONFIGURATION_INVALID` for a password that will not do. */
+  loadSealedSession(options: SealedSessionOptions): SealedSession
+  /**
+   * New tokens, with flags as they are now. Several that ask with the same refresh token at once are one. `organization` goes
+   * on in another one. Rejects with `GRANT_REFUSED`, `CLIENT_REFUSED` or `ISSUER_UNAVAILABLE`.
+   */
+  refreshTokens(tokens: Tokens, options?: { organization?: string }): Promise<RefreshedTokens>
+  /** Tokens for the code that came back from the sign-in page, and the verified claims of the ID token that came with them. */
+  exchangeCode(answer: {
+    clientId: string
+    code: string
+    codeVerifier: string
+    redirectUri: string
+    /** As it was sent to the sign-in page. */
+    nonce: string
+  }): Promise<Tokens & { flags: FlagSet; user: Readonly<Record<string, unknown>> }>
+  /** Ends a session at the issuer. Answers whether it was told. */
+  revoke(tokens: Tokens): Promise<boolean>
   /** Whether the watermark is heard; `undefined` where it is not followed. */
   readonly state: 'fresh' | 'disconnected' | undefined
   /** Ends following. What was heard last goes on to hold. */

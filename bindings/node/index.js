@@ -3,24 +3,11 @@
 // What Node adds to the core: an HTTP GET, a clock, and classes to hold what the core decided.
 
 const { setTimeout } = require('node:timers/promises')
-const native = require('./native.js')
+const native = require('@flagbearer/native')
+const { FlagbearerError, refusal } = require('./error.js')
+const { COOKIE_NAME, Refreshes, Seal, SealedSession, called, post, sealFor } = require('./session.js')
 const { unpack, freeze } = require('./tables.js')
 const { Watermark, Follower, whole } = require('./watermark.js')
-
-class FlagbearerError extends Error {
-  constructor(code, message, options) {
-    super(message, options)
-    this.name = 'FlagbearerError'
-    this.code = code
-  }
-}
-
-const CODES = new Set(native.errorCodes())
-
-/** The core's errors keep their code; napi's own, about arguments of the wrong type, have none that anybody knows. */
-function refusal(cause, code) {
-  return new FlagbearerError(CODES.has(cause.code) ? cause.code : code, cause.message, { cause })
-}
 
 // Letters are those of the claim. A Map, because `types.toString` of an object is not undefined.
 const TYPES = new Map(['boolean', 'string', 'integer', 'json'].flatMap((type) => [[type, type], [type[0], type]]))
@@ -164,7 +151,7 @@ async function get(fetch, { url, timeoutMilliseconds, maxBytes }) {
 
 /** What an option has to be; napi's own words for a wrong one are Rust's. */
 const OPTIONS = new Map([
-  ...['issuer', 'audience', 'clientId', 'profile', 'jwksUri'].map((name) => [name, 'string']),
+  ...['issuer', 'audience', 'clientId', 'clientSecret', 'profile', 'jwksUri'].map((name) => [name, 'string']),
   ['leeway', 'number'],
   ['discovery', 'boolean'],
   ['followWatermark', 'boolean'],
@@ -190,9 +177,12 @@ class Flagbearer {
   #refreshAt = Infinity
   #watermark
   #follower
+  #clientSecret
+  #refreshes = new Refreshes()
 
   constructor(options) {
-    const { fetch, followWatermark, ...settings } = checked(options ?? {})
+    const { fetch, followWatermark, clientSecret, ...settings } = checked(options ?? {})
+    this.#clientSecret = clientSecret
     try {
       this.#reader = new native.NativeReader({ ...settings, followSeed: followWatermark ? Math.random() : undefined })
     } catch (cause) {
@@ -216,20 +206,70 @@ class Flagbearer {
   }
 
   async verify(token) {
+    const tables = await this.#withKeys((now) => this.#reader.verify(typeof token === 'string' ? token : '', now))
+    return new FlagSet(tables, this.#watermark)
+  }
+
+  /** What the core answers once it has the keys that it needs. */
+  async #withKeys(ask) {
     for (;;) {
       const now = Date.now()
-      let tables
-      try {
-        tables = this.#reader.verify(typeof token === 'string' ? token : '', now)
-      } catch (cause) {
-        throw refusal(cause, 'TOKEN_MALFORMED')
-      }
-      if (tables !== null) {
+      const answer = called(() => ask(now), 'TOKEN_MALFORMED')
+      if (answer !== null) {
         if (now >= this.#refreshAt) void this.#fetchKeys()
-        return new FlagSet(tables, this.#watermark)
+        return answer
       }
       await this.#fetchKeys()
     }
+  }
+
+  async refreshTokens({ accessToken, refreshToken }, { organization } = {}) {
+    const { clientId, claims } = this.#unverified(accessToken)
+    const request = called(() => this.#reader.refreshRequest(clientId, this.#clientSecret, refreshToken, organization), 'TOKEN_MALFORMED')
+    const key = JSON.stringify([refreshToken, organization])
+    const { code, message, ...tokens } = await this.#refreshes.once(key, () => this.#asked(request))
+    if (code !== undefined) {
+      throw Object.assign(new FlagbearerError(code, message), code === 'ISSUER_UNAVAILABLE' && { retryAfter: this.#refreshes.retryAfter(key) })
+    }
+    const flags = await this.verify(tokens.accessToken)
+    const changed = called(() => native.changedFrom(JSON.stringify(flags.claims), claims), 'FLAGS_MALFORMED')
+    return { accessToken: tokens.accessToken, refreshToken: tokens.refreshToken, flags, changed }
+  }
+
+  async exchangeCode({ clientId, code, codeVerifier, redirectUri, nonce }) {
+    const grant = { code, codeVerifier, redirectUri }
+    const request = called(() => this.#reader.codeRequest(clientId, this.#clientSecret, grant), 'CONFIGURATION_INVALID')
+    const { code: refused, message, accessToken, refreshToken, idToken = '' } = await this.#asked(request)
+    if (refused !== undefined) throw new FlagbearerError(refused, message)
+    const flags = await this.verify(accessToken)
+    const user = await this.#withKeys((now) => this.#reader.verifyIdToken(idToken, clientId, nonce, now))
+    return { accessToken, refreshToken, flags, user: JSON.parse(user) }
+  }
+
+  async revoke({ accessToken, refreshToken }) {
+    const { clientId } = this.#unverified(accessToken)
+    const request = called(() => this.#reader.revocationRequest(clientId, this.#clientSecret, refreshToken), 'TOKEN_MALFORMED')
+    const [status] = await post(this.#fetch, request, whole)
+    return status === 200
+  }
+
+  /** What a token of the application's own says, good or not. */
+  #unverified(accessToken) {
+    const found = called(() => native.unverified(accessToken), 'TOKEN_MALFORMED')
+    if (found.clientId !== undefined) return found
+    throw new FlagbearerError('CLAIM_MISSING', 'the access token does not say which application it was issued to')
+  }
+
+  async #asked(request) {
+    return native.tokenAnswer(...(await post(this.#fetch, request, whole)))
+  }
+
+  sealSession(session, { cookiePassword, cookieName = COOKIE_NAME } = {}) {
+    return sealFor(new Seal(cookiePassword), session, cookieName)
+  }
+
+  loadSealedSession(options) {
+    return new SealedSession(this, options ?? {})
   }
 
   /** One at a time, however many wait for it. Never rejects. */

@@ -14,6 +14,16 @@ export function followWatermarks(document: {
   jwks: object
   watermarks: { at: number; watermark: string }[]
 }): { outcomes: (string | null)[]; flagSet(claims: object): FlagSet }
+/** The seal of a text with the password of the highest id, and these 80 bytes instead of random ones. */
+export function sealWith(passwords: Record<string, string>, text: string, random: Uint8Array): string
+/** What a seal holds, opened at a second since 1970. */
+export function unsealAt(passwords: Record<string, string>, sealed: string, now: number): string
+/** What an answer to a request for tokens means. */
+export function tokenAnswer(
+  status: number | null,
+  retryAfter: string | undefined,
+  body: string,
+): { access_token: string; refresh_token: string; id_token?: string } | { code: string; retry_seconds: number }
 /** Every code that a reader answers. */
 export function errorCodes(): string[]
 /** What each flag is for a context, and why; a refusal has the `pointer` to the member at fault. */

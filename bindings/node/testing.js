@@ -2,7 +2,7 @@
 
 // Doors for the shared vectors (tests/vectors). Values cross as JSON text, as they stand in the files.
 
-const native = require('./native.js')
+const native = require('@flagbearer/native')
 const { FlagSet, FlagbearerError } = require('./index.js')
 const { Watermark } = require('./watermark.js')
 
@@ -40,5 +40,14 @@ exports.followWatermarks = (document) => {
     outcomes: followed.outcomes(),
     flagSet: (claims) => new FlagSet(call(() => native.flagSetOfClaims(JSON.stringify(claims))), watermark),
   }
+}
+const passwordsOf = (passwords) =>
+  new native.NativePasswords(Object.entries(passwords).map(([id, password]) => ({ id: Number(id), password })))
+exports.sealWith = (passwords, text, random) => call(() => passwordsOf(passwords).seal(text, random))
+exports.unsealAt = (passwords, sealed, now) => call(() => passwordsOf(passwords).unseal(sealed, now * 1000))
+exports.tokenAnswer = (status, retryAfter, body) => {
+  const { accessToken, refreshToken, idToken, code, retrySeconds } = native.tokenAnswer(status ?? undefined, retryAfter, Buffer.from(body))
+  if (code !== undefined) return { code, retry_seconds: retrySeconds }
+  return { access_token: accessToken, refresh_token: refreshToken, ...(idToken !== undefined && { id_token: idToken }) }
 }
 exports.errorCodes = native.errorCodes

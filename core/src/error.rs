@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Meaning,
     /// A token, a key or a key set that is not to be trusted or not to be read.
     Token,
+    /// A session that cannot be opened, kept or continued.
+    Session,
     /// A flag that could not be read as asked.
     Read,
 }
@@ -121,6 +123,18 @@ codes! {
         KeysUnavailable = "KEYS_UNAVAILABLE",
         /// The verifier was given settings that cannot work.
         ConfigurationInvalid = "CONFIGURATION_INVALID",
+    }
+    Session {
+        /// A sealed session that was not sealed with one of these passwords, or has expired.
+        SealedSessionInvalid = "SEALED_SESSION_INVALID",
+        /// A cookie, or all of them together, that a browser or a server on the way would drop.
+        CookieTooLarge = "COOKIE_TOO_LARGE",
+        /// The issuer gives no tokens for this any more: the session has ended, or the code was used.
+        GrantRefused = "GRANT_REFUSED",
+        /// The issuer does not take the request from this application: its settings are wrong.
+        ClientRefused = "CLIENT_REFUSED",
+        /// The issuer could not be asked, or is too busy to answer.
+        IssuerUnavailable = "ISSUER_UNAVAILABLE",
     }
     Read {
         FlagNotFound = "FLAG_NOT_FOUND",

@@ -15,6 +15,7 @@
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
 //! | reading tokens without doing I/O | [`reader`] |
 //! | tokens for unit tests | [`testing`] |
+//! | keeping them in cookies | [`sealed_session`], [`cookie`] |
 //! | strict documents, times, errors | [`document`], [`timestamp`], [`error`] |
 //! | one JSON document in, one out, for vectors | [`door`] |
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod audience;
 pub mod cause;
 pub mod claim;
 pub mod condition;
+pub mod cookie;
 pub mod difference;
 pub mod document;
 pub mod door;
@@ -43,6 +45,8 @@ pub mod reader;
 pub mod rollout;
 pub mod ruleset;
 pub mod schedule;
+#[cfg(feature = "crypto")]
+pub mod sealed_session;
 pub mod segment;
 pub mod setting;
 pub mod subject;

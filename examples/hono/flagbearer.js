@@ -52,6 +52,7 @@ export async function startFlagbearer() {
   return {
     ...api(url, key),
     url,
+    key,
     folder,
 
     async stop() {
@@ -72,7 +73,8 @@ export async function startFlagbearer() {
 /** The admin API and the token endpoint of a server. */
 export function api(url, key) {
   const answer = async (response) => {
-    const body = await response.json()
+    const text = await response.text()
+    const body = text && JSON.parse(text)
     if (!response.ok) throw new Error(`${response.status} ${body.code ?? body.error}: ${body.detail ?? body.error_description}`)
     return body
   }

@@ -1,5 +1,5 @@
-//! Node's door to the core. It converts and never decides; `index.js` adds the HTTP GET and the classes that users see, and
-//! `watermark.js` what following needs of the network.
+//! Node's door to the core. It converts and never decides; `index.js` adds the HTTP GET and the classes that users see,
+//! `watermark.js` what following needs of the network, and `session.js` what sessions need of it.
 
 use flagbearer::error::{Error, ErrorCode, ErrorKind};
 use flagbearer::flag_set::FlagSet;
@@ -10,6 +10,7 @@ use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Verifier, VerifierOptions};
 use napi_derive::napi;
 
+pub mod session;
 pub mod testing;
 
 /// An error whose `code` in JavaScript is the core's.
@@ -213,6 +214,6 @@ pub fn changed_from(newer: String, older: String) -> Result<Vec<String>, Refusal
 /// Every code that a reader answers.
 #[napi]
 pub fn error_codes() -> Vec<&'static str> {
-    let read = |code: &&ErrorCode| matches!(code.kind(), ErrorKind::Token | ErrorKind::Read);
+    let read = |code: &&ErrorCode| matches!(code.kind(), ErrorKind::Token | ErrorKind::Session | ErrorKind::Read);
     ErrorCode::ALL.iter().filter(read).map(|code| code.as_str()).collect()
 }

@@ -119,6 +119,32 @@ test('jwks.json: every set gives its usable keys, and published signatures are v
   })
 })
 
+test('sealed_sessions.json: every seal is made to the byte', () => {
+  each(read('sealed_sessions.json').sealing, ({ passwords, random, text, sealed }) => {
+    assert.equal(testing.sealWith(passwords, text, Buffer.from(random, 'hex')), sealed)
+  })
+})
+
+test('sealed_sessions.json: every seal is opened or refused with its code', () => {
+  const { now, unsealing } = read('sealed_sessions.json')
+  each(unsealing, ({ passwords, sealed, text, error }) => {
+    assert.equal(codeOf(() => assert.equal(testing.unsealAt(passwords, sealed, now), text)), error)
+  })
+})
+
+test('sealed_sessions.json: every password is taken or refused with its code', () => {
+  const reader = new Flagbearer({ issuer: 'https://flags.example.com', audience: 'api' })
+  each(read('sealed_sessions.json').passwords, ({ password, error }) => {
+    assert.equal(codeOf(() => reader.loadSealedSession({ sessionData: '', cookiePassword: password })), error)
+  })
+})
+
+test('token_answers.json: every answer to a request for tokens has its meaning', () => {
+  each(read('token_answers.json').cases, ({ status, retry_after: retryAfter, body, tokens, error, retry_seconds: retrySeconds }) => {
+    assert.deepEqual(testing.tokenAnswer(status, retryAfter, body), tokens ?? { code: error, retry_seconds: retrySeconds })
+  })
+})
+
 /** Words for people may change; that there are some may not. */
 function withoutWhy(list) {
   for (const item of list) {

@@ -7,6 +7,7 @@ mod events;
 mod key_cache;
 mod keyring;
 mod memory;
+mod token_request;
 #[cfg(feature = "crypto")]
 mod watermark;
 
@@ -18,12 +19,20 @@ pub use key_cache::{
 };
 pub use keyring::Keyring;
 pub use memory::{MEMORY_TOKENS, Memory};
+pub use token_request::{
+    Client, MAX_RETRY_SECONDS, NoTokens, REFRESH_BEFORE_SECONDS, RETRY_SECONDS, ReceivedTokens, TOKEN_TIMEOUT_SECONDS,
+    TokenGrant, TokenRequest, Unverified, received,
+};
 #[cfg(feature = "crypto")]
 pub use watermark::{Came, DISCONNECTED_SECONDS, Follower, FollowerStep, POLL_SECONDS, ReaderState, SILENCE_SECONDS};
 
 use crate::error::Result;
+#[cfg(feature = "crypto")]
+use crate::error::{Error, ErrorCode};
 use crate::flag_set::FlagSet;
 use crate::timestamp::Timestamp;
+#[cfg(feature = "crypto")]
+use crate::token::{Expected, ForeignClaims, ForeignToken};
 use crate::token::{KeySet, Prepared, Verifier};
 
 /// Whether so much time has passed. A clock that was set back must not stop anything, so the past lies infinitely far back.
@@ -89,7 +98,37 @@ impl Reader {
         }))
     }
 
-    /// The same without the signature, for a host that checks it by itself: the prepared token, and the keys among which
+    /// The user's claims in an ID token that came with the answer to a request of this application's, once it is signed by the
+    /// issuer, for this application, and an answer to this very request: it has its `nonce`. `None` stands for
+    /// [`Verdict::KeysNeeded`].
+    ///
+    /// Errors: those of [`ForeignToken::verify`], and `ClaimMissing` without the nonce; `KeysUnavailable`.
+    #[cfg(feature = "crypto")]
+    pub fn verify_id_token(
+        &self,
+        token: &str,
+        client_id: &str,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<Option<ForeignClaims>> {
+        let parsed = ForeignToken::parse(token)?;
+        let Some(keys) = self.keyring.find(parsed.key_id(), |keys| parsed.key(keys).map(drop), now)? else {
+            return Ok(None);
+        };
+        let expected = Expected { issuer: self.verifier.issuer(), audience: client_id, access_token: false };
+        let claims = parsed.verify(&expected, &keys, now)?;
+        if claims.nonce.as_deref() != Some(nonce) {
+            return Err(Error::new(ErrorCode::ClaimMissing, "the ID token does not have the `nonce` that was sent"));
+        }
+        Ok(Some(claims))
+    }
+
+    /// The application that asks this issuer for tokens.
+    pub fn client<'a>(&'a self, client_id: &'a str, client_secret: Option<&'a str>) -> Client<'a> {
+        Client { issuer: self.verifier.issuer(), profile: self.verifier.profile(), client_id, client_secret }
+    }
+
+    /// [`Reader::verify`] without the signature, for a host that checks it by itself: the prepared token, and the keys among which
     /// [`Prepared::key`] finds its own. `None` stands for [`Verdict::KeysNeeded`].
     pub fn prepare<'t>(&self, token: &'t str, now: Timestamp) -> Result<Option<(Prepared<'t>, Arc<KeySet>)>> {
         let prepared = self.verifier.prepare(token, now)?;

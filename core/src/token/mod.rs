@@ -19,6 +19,9 @@ mod watermark;
 
 pub use algorithm::Algorithm;
 pub use claims::{AccessToken, Asked, IdToken, Person};
+#[cfg(feature = "crypto")]
+pub(crate) use compact::BASE64URL;
+pub(crate) use compact::Compact;
 pub use compact::MAX_TOKEN_BYTES;
 #[cfg(feature = "crypto")]
 pub use foreign::{Expected, ForeignClaims, ForeignToken};

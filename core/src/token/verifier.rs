@@ -68,6 +68,10 @@ impl Verifier {
         &self.policy.issuer
     }
 
+    pub fn profile(&self) -> Profile {
+        self.policy.profile
+    }
+
     /// Parses the token and decides everything but its signature.
     ///
     /// Errors: `TokenMalformed`, `AlgorithmUnsupported`. What else is wrong with it is told by [`Prepared::release`].

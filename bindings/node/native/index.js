@@ -17,5 +17,5 @@ const file = `./flagbearer.${platform}-${arch}${abi()}.node`
 try {
   module.exports = require(file)
 } catch (cause) {
-  throw new Error(`@flagbearer/node has no native part for this platform: ${file} could not be loaded`, { cause })
+  throw new Error(`@flagbearer/native has nothing for this platform: ${file} could not be loaded`, { cause })
 }

@@ -1,0 +1,24 @@
+'use strict'
+
+// A session's refresh, for the proxy, which does it before a token expires, and for the route, which does it when asked.
+
+const { dropSession, writeSession } = require('./cookies.js')
+
+/**
+ * Refreshes a session. Answers the cookies to set, and `code` where the last token stays in use (with `retryAfter`) or the
+ * session is `over`.
+ */
+async function refresh(settings, jar, session) {
+  try {
+    const { accessToken, refreshToken, changed } = await settings.flagbearer.refreshTokens(session)
+    return { cookies: writeSession(settings, jar, { ...session, accessToken, refreshToken }), changed: changed.length > 0 }
+  } catch (error) {
+    const { code, message, retryAfter } = error
+    if (code === 'GRANT_REFUSED') return { cookies: dropSession(settings, jar), code, message, over: true }
+    if (code !== 'ISSUER_UNAVAILABLE' && code !== 'CLIENT_REFUSED') throw error
+    console.warn(`flagbearer: ${code}: ${message}`)
+    return { cookies: [], code, message, retryAfter }
+  }
+}
+
+module.exports = { refresh }

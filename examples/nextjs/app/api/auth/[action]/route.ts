@@ -1,0 +1,3 @@
+import { handleAuth } from '@flagbearer/node/nextjs'
+
+export const { GET, POST } = handleAuth()

@@ -1,0 +1,349 @@
+// The example as it is delivered: built, started, and in a real browser, against a real server.
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { after, before, beforeEach, test } from 'node:test'
+import { chromium } from 'playwright-core'
+import { startFlagbearer } from '../hono/flagbearer.js'
+import { ALICE, ALICE_ID, ORGANIZATION, fill } from './sample.js'
+
+const FOLDER = fileURLToPath(new URL('.', import.meta.url))
+
+let server
+let site
+let next
+let output = ''
+let scratch
+let browser
+let page
+
+async function freePort() {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  listener.close()
+  return port
+}
+
+/** Moves the application's clock ahead of everybody else's. */
+const clockAhead = (seconds) => writeFileSync(join(scratch, 'ahead'), String(seconds))
+
+async function startNext(settings) {
+  next = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'start', '--port', new URL(site).port], {
+    cwd: FOLDER,
+    env: {
+      PATH: process.env.PATH,
+      NEXT_TELEMETRY_DISABLED: '1',
+      NODE_OPTIONS: `--require ${FOLDER}clock.cjs`,
+      CLOCK_AHEAD: join(scratch, 'ahead'),
+      FLAGBEARER_ISSUER: server.url,
+      FLAGBEARER_SITE_URL: site,
+      FLAGBEARER_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
+      FLAGBEARER_FOLLOW_WATERMARK: 'true',
+      ...settings,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const ready = new Promise((resolve, reject) => {
+    for (const stream of [next.stdout, next.stderr]) {
+      stream.on('data', (chunk) => {
+        output += chunk
+        if (/Ready in/.test(output)) resolve()
+      })
+    }
+    next.once('exit', () => reject(new Error(`next has ended:\n${output}`)))
+  })
+  await ready
+}
+
+before(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'flagbearer-nextjs-'))
+  server = await startFlagbearer()
+  site = `http://localhost:${await freePort()}`
+  await startNext(await fill(server, site))
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-background-networking'],
+  })
+  page = await browser.newPage()
+  page.setDefaultTimeout(30_000)
+})
+
+beforeEach(() => clockAhead(0))
+
+after(async () => {
+  await browser?.close()
+  if (next?.exitCode === null) {
+    next.kill()
+    await once(next, 'exit')
+  }
+  await server?.stop()
+  rmSync(scratch, { recursive: true, force: true })
+})
+
+const dashboard = () => page.goto(`${site}/dashboard`)
+const text = () => page.locator('body').innerText()
+const seen = async () => JSON.parse(await page.locator('#seen').innerText())
+const isAtIssuer = () => new URL(page.url()).origin === server.url
+const override = (flag, value) => server.call('PUT', `/flags/${flag}/organizations/${ORGANIZATION}?environment=production`, { value })
+
+async function signIn() {
+  assert.ok(isAtIssuer(), page.url())
+  await page.locator('input[name=email]').fill(ALICE.email)
+  await page.locator('input[name=password]').fill(ALICE.password)
+  await page.locator('input[name=password]').press('Enter')
+  await page.waitForURL(`${site}/**`)
+}
+
+/** Calls a route from the page that the browser shows. */
+const call = (path, body) =>
+  page.evaluate(
+    async ([path, body]) => {
+      const response = await fetch(path, { method: 'POST', body: body && JSON.stringify(body) })
+      return { status: response.status, body: await response.json() }
+    },
+    [path, body],
+  )
+
+/** The application's cookies, by what they are. */
+async function cookies() {
+  const all = (await page.context().cookies(site)).filter(({ name }) => name.startsWith('flagbearer-'))
+  return { all, token: all.filter(({ name }) => name.startsWith('flagbearer-token.')).map(({ value }) => value).join('') }
+}
+
+/** Presses the button, and waits for what it says. */
+async function refresh() {
+  const said = page.waitForResponse(`${site}/api/auth/refresh`)
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  return (await said).json()
+}
+
+test('the dashboard leads to the sign-in page, and back', async () => {
+  await page.goto(site)
+  assert.match(await text(), /Nobody is signed in/)
+  await page.getByRole('link', { name: 'Dashboard' }).click()
+  await page.waitForURL(`${server.url}/**`)
+  await signIn()
+  assert.equal(page.url(), `${site}/dashboard`)
+  const shown = await text()
+  assert.match(shown, /Signed in as alice@example.com/)
+  assert.match(shown, /Token limit: 1000/)
+  assert.doesNotMatch(shown, /New AI model/)
+})
+
+test('the browser reads the flags that were meant for it, of every type, and none of the cookies', async () => {
+  assert.deepEqual(await seen(), {
+    user: ALICE.email, boolean: false, integer: 1000, string: 'control', json: 0.7, kept: 'stays on the server',
+  })
+  assert.doesNotMatch(await page.content(), /ai_prompt_strategy/)
+  assert.equal(await page.evaluate(() => document.cookie), '')
+  const { all } = await cookies()
+  assert.deepEqual(all.map(({ name }) => name).sort(), ['flagbearer-session', 'flagbearer-token.0'])
+  for (const { httpOnly, sameSite, path, domain } of all) assert.deepEqual([httpOnly, sameSite, path, domain], [true, 'Lax', '/', 'localhost'])
+})
+
+test('the AI routes go by the flags, and are for those who are signed in', async () => {
+  for (const path of ['chat', 'generate']) assert.equal((await fetch(`${site}/api/ai/${path}`, { method: 'POST', body: '{}' })).status, 401)
+  const chat = await call('/api/ai/chat', { message: 'Hello', max_tokens: 3000 })
+  assert.deepEqual([chat.status, chat.body.variant, chat.body.maxTokens], [200, 'standard', 1000])
+  const { status, body } = await call('/api/ai/generate', { message: 'Hello' })
+  assert.deepEqual([status, body.variant, body.maxTokens], [200, 'gpt-4o', 500])
+})
+
+test('changed rules are seen after a refresh, on the server and in the browser', async () => {
+  await override('new_ai_model', true)
+  await override('ai_token_limit', 5000)
+  await override('prompt_variant', 'few_shot')
+  await override('model_config', { temperature: 0, max_tokens: 1 })
+  await override('ai_prompt_strategy', 'chain_of_thought')
+  await override('ai_model_config', { model: 'gpt-5', temperature: 0, max_tokens: 900, system_prompt: '' })
+  await dashboard()
+  assert.match(await text(), /Token limit: 1000/)
+
+  assert.deepEqual(await refresh(), { refreshed: true, changed: true })
+  await page.getByText('Token limit: 5000 | Variant: few_shot | Temperature: 0').waitFor()
+  await page.getByText('Flags have changed').waitFor()
+  assert.deepEqual(await seen(), { user: ALICE.email, boolean: true, integer: 5000, string: 'few_shot', json: 0, kept: 'stays on the server' })
+  const { body } = await call('/api/ai/chat', { message: 'Hello', max_tokens: 3000 })
+  assert.deepEqual([body.variant, body.maxTokens], ['chain_of_thought', 3000])
+  assert.equal((await call('/api/ai/generate', { message: 'Hello' })).body.variant, 'gpt-5')
+  assert.deepEqual(await refresh(), { refreshed: true, changed: false })
+})
+
+test('a token is refreshed on the way to a page once a minute is left of it, and not before', async () => {
+  await override('ai_token_limit', 6000)
+  const { token } = await cookies()
+  clockAhead(200)
+  await dashboard()
+  assert.equal((await cookies()).token, token)
+  clockAhead(245)
+  await dashboard()
+  assert.notEqual((await cookies()).token, token)
+  assert.match(await text(), /Token limit: 6000/, 'the very page that it was refreshed for has it')
+})
+
+test('pages that are asked for side by side with a token to refresh are all answered, and the session goes on', async () => {
+  clockAhead(245)
+  const statuses = await page.evaluate(() => Promise.all(Array.from({ length: 20 }, () => fetch('/dashboard').then(({ url, status }) => `${status} ${new URL(url).pathname}`))))
+  assert.deepEqual(new Set(statuses), new Set(['200 /dashboard']))
+  clockAhead(0)
+  assert.equal((await refresh()).refreshed, true)
+})
+
+test('a killed flag is off at once, and a token that is too old is refreshed on the way', async () => {
+  const limit = () => dashboard().then(text)
+  await server.call('POST', '/flags/new_ai_model/environments/production/kill')
+  while (/New AI model/.test(await limit()));
+  await server.call('DELETE', '/flags/new_ai_model/environments/production/kill')
+  await override('ai_token_limit', 7000)
+  const { token } = await cookies()
+  await server.call('POST', '/environments/production/min-revision')
+  while (!/Token limit: 7000/.test(await limit()));
+  assert.notEqual((await cookies()).token, token)
+})
+
+test('with the server gone the last token stays in use, the page says so, and nobody is signed out', async () => {
+  await dashboard()
+  const { token } = await cookies()
+  await server.kill()
+  clockAhead(250)
+  await dashboard()
+  assert.match(await text(), /Token limit: 7000/)
+  assert.match(await text(), /The flags may be old: ISSUER_UNAVAILABLE/)
+  const { code, retryAfter } = await refresh()
+  assert.equal(code, 'ISSUER_UNAVAILABLE')
+  assert.ok(retryAfter >= 1 && retryAfter <= 5)
+  assert.equal((await cookies()).token, token)
+  assert.match(output, /flagbearer: ISSUER_UNAVAILABLE/)
+
+  // After its end it is good for nothing any more, but the session is not forgotten.
+  clockAhead(400)
+  const { status, url } = await page.evaluate(() => fetch('/dashboard', { redirect: 'manual' }).then(({ status, type }) => ({ status, url: type })))
+  assert.deepEqual([status, url], [0, 'opaqueredirect'])
+  await server.startAgain()
+  clockAhead(0)
+  await dashboard()
+  assert.equal((await refresh()).refreshed, true)
+  assert.match(await text(), /Token limit: 7000/)
+})
+
+test('a claim beyond one cookie is kept in several, and one beyond all limits is refused loudly', async () => {
+  const large = (length) => override('ai_model_config', { model: 'x'.repeat(length), temperature: 0, max_tokens: 900, system_prompt: '' })
+  await large(6000)
+  assert.equal((await refresh()).refreshed, true)
+  assert.equal((await call('/api/ai/generate', { message: 'Hello' })).body.variant.length, 6000)
+  const { all, token } = await cookies()
+  assert.deepEqual(all.map(({ name }) => name).sort(), ['flagbearer-session', 'flagbearer-token.0', 'flagbearer-token.1', 'flagbearer-token.2'])
+  for (const { name, value } of all) assert.ok(name.length + value.length <= 4096)
+
+  await server.call('POST', '/flags', { key: 'more', type: 'string', default_value: 'x'.repeat(6000) })
+  assert.equal(await page.evaluate(() => fetch('/api/auth/refresh', { method: 'POST' }).then(({ status }) => status)), 500)
+  assert.match(output, /COOKIE_TOO_LARGE/)
+  assert.match(output, /the cookies of this site would have \d{5} bytes together/)
+  assert.equal((await cookies()).token, token, 'nothing was set')
+
+  await server.call('DELETE', '/flags/more?confirm=more')
+  await large(10)
+  assert.equal((await refresh()).refreshed, true)
+  assert.deepEqual((await cookies()).all.map(({ name }) => name).sort(), ['flagbearer-session', 'flagbearer-token.0'], 'what is not needed goes')
+})
+
+test('what changes something is for pages of the application itself', async () => {
+  const { all } = await cookies()
+  const cookie = all.map(({ name, value }) => `${name}=${value}`).join('; ')
+  for (const path of ['refresh', 'sign-out']) {
+    const post = (headers) => fetch(`${site}/api/auth/${path}`, { method: 'POST', redirect: 'manual', headers: { cookie, ...headers } })
+    for (const headers of [{}, { origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site', origin: site }, { 'sec-fetch-site': 'same-site' }]) {
+      const response = await post(headers)
+      assert.deepEqual([response.status, (await response.json()).code], [403, 'REQUEST_FOREIGN'])
+      assert.deepEqual(response.headers.getSetCookie(), [])
+    }
+    assert.equal((await fetch(`${site}/api/auth/${path}`)).status, 404, 'and not for links')
+  }
+  assert.equal((await fetch(`${site}/api/auth/constructor`)).status, 404)
+})
+
+test('a sign-in leads to no other site, and is finished by nobody but the browser that began it', async () => {
+  const begin = async (query = '') => {
+    const response = await fetch(`${site}/api/auth/sign-in${query}`, { redirect: 'manual' })
+    const [cookie] = response.headers.getSetCookie()[0].split(';')
+    return { cookie, target: new URL(response.headers.get('location')) }
+  }
+  const { cookie, target } = await begin()
+  assert.equal(target.origin + target.pathname, `${server.url}/oauth2/auth`)
+  assert.equal(target.searchParams.get('code_challenge_method'), 'S256')
+  const state = target.searchParams.get('state')
+  const answer = async (query, cookie) => {
+    const response = await fetch(`${site}/api/auth/callback?${new URLSearchParams(query)}`, { redirect: 'manual', headers: { cookie } })
+    assert.equal(response.headers.getSetCookie().some((line) => /^flagbearer-(session|token)/.test(line)), false)
+    return [response.status, /<p>([A-Z_]+)/.exec(await response.text())?.[1]]
+  }
+  const iss = server.url
+  const other = await begin()
+  assert.deepEqual(await answer({ code: 'x', state, iss }, ''), [400, 'STATE_UNKNOWN'])
+  assert.deepEqual(await answer({ code: 'x', state, iss }, other.cookie), [400, 'STATE_UNKNOWN'])
+  assert.deepEqual(await answer({ code: 'x', state: state.slice(0, 8), iss }, cookie), [400, 'STATE_UNKNOWN'])
+  assert.deepEqual(await answer({ code: 'x', iss }, cookie), [400, 'STATE_UNKNOWN'])
+  assert.deepEqual(await answer({ code: 'x', state }, cookie), [400, 'ISSUER_MISMATCH'])
+  assert.deepEqual(await answer({ code: 'x', state, iss: 'https://evil.example' }, cookie), [400, 'ISSUER_MISMATCH'])
+  assert.deepEqual(await answer({ error: 'access_denied', state, iss }, cookie), [400, 'SIGN_IN_REFUSED'])
+  assert.deepEqual(await answer({ code: 'x', state, iss }, cookie), [400, 'GRANT_REFUSED'])
+  clockAhead(3601)
+  assert.deepEqual(await answer({ code: 'x', state, iss }, cookie), [400, 'STATE_UNKNOWN'])
+  clockAhead(0)
+
+  // Alice is signed in at the issuer, and comes straight back: to where, is the question.
+  for (const [asked, path] of [
+    ['/dashboard?a=1#b', '/dashboard?a=1#b'],
+    ['https://evil.example/', '/'],
+    ['//evil.example/', '/'],
+    ['/\\evil.example/', '/'],
+    [`${site}//evil.example/x`, '//evil.example/x'],
+    [`${site}@evil.example/`, '/'],
+    ['javascript:alert(1)', '/'],
+    ['\t//evil.example', '/'],
+  ]) {
+    const back = page.waitForResponse((response) => response.url().startsWith(`${site}/api/auth/callback?`))
+    await page.goto(`${site}/api/auth/sign-in?return_to=${encodeURIComponent(asked)}`)
+    const left = (await back).headers().location
+    assert.equal(new URL(page.url()).origin, site, asked)
+    assert.equal(left, site + path, asked)
+  }
+})
+
+test('a session that was ended at the server is over with its next refresh', async () => {
+  await dashboard()
+  await server.call('DELETE', `/sessions?user=${ALICE_ID}&environment=production`)
+  await dashboard()
+  assert.equal(page.url(), `${site}/dashboard`, 'its token is good until it expires')
+  clockAhead(245)
+  const redirects = []
+  page.on('request', (request) => redirects.push(new URL(request.url()).pathname))
+  await dashboard()
+  page.removeAllListeners('request')
+  // The dashboard sends her to sign in; whether with her password again or not is the issuer's to say.
+  assert.ok(redirects.includes('/api/auth/sign-in'), redirects.join(' '))
+  clockAhead(0)
+  if (isAtIssuer()) await signIn()
+  await dashboard()
+  assert.match(await text(), /Signed in as alice@example.com/)
+})
+
+test('signing out ends it in the application and at the issuer', async () => {
+  await dashboard()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.waitForURL(`${site}/`)
+  assert.match(await text(), /Nobody is signed in/)
+  assert.deepEqual((await cookies()).all.filter(({ name }) => !name.includes('sign-in')), [])
+  assert.deepEqual((await server.call('GET', `/sessions?user=${ALICE_ID}&environment=production`)).data, [])
+  await dashboard()
+  assert.ok(isAtIssuer())
+  assert.equal(await page.locator('input[name=password]').count(), 1)
+})
