@@ -7,7 +7,7 @@ export interface FlagbearerEnv {
 }
 
 /**
- * Verifies the request's bearer token and sets `flags`. Without a good token the answer is 401 with `{ code, message }` and
- * `WWW-Authenticate: Bearer error="invalid_token"`; 503 while the issuer's keys cannot be fetched.
+ * Verifies the request's bearer token and sets `flags`. Without a good token the answer is 401 with `{ code, message }` and a
+ * `WWW-Authenticate` as RFC 6750 has it; 503 with `Retry-After` while the issuer's keys cannot be fetched.
  */
 export function flagbearer(options: FlagbearerOptions | Flagbearer): MiddlewareHandler<FlagbearerEnv>

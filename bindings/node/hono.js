@@ -14,7 +14,8 @@ function flagbearer(options) {
       const { code, message } = error
       // Nothing is wrong with the token: its issuer's keys could not be fetched.
       if (code === 'KEYS_UNAVAILABLE') return c.json({ code, message }, 503, { 'Retry-After': '5' })
-      return c.json({ code, message }, 401, { 'WWW-Authenticate': 'Bearer error="invalid_token"' })
+      // Somebody who has shown nothing is told how, and not what was wrong with it (RFC 6750 §3.1).
+      return c.json({ code, message }, 401, { 'WWW-Authenticate': token === undefined ? 'Bearer' : 'Bearer error="invalid_token"' })
     }
     await next()
   }

@@ -18,8 +18,8 @@ const FOLDER = fileURLToPath(new URL('.', import.meta.url))
 
 let server
 let site
+let application
 let next
-let output = ''
 let scratch
 let browser
 let page
@@ -29,45 +29,53 @@ async function freePort() {
   await once(listener, 'listening')
   const { port } = listener.address()
   listener.close()
-  return port
+  return String(port)
 }
 
 /** Moves the application's clock ahead of everybody else's. */
 const clockAhead = (seconds) => writeFileSync(join(scratch, 'ahead'), String(seconds))
 
-async function startNext(settings) {
-  next = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'start', '--port', new URL(site).port], {
-    cwd: FOLDER,
-    env: {
-      PATH: process.env.PATH,
-      NEXT_TELEMETRY_DISABLED: '1',
-      NODE_OPTIONS: `--require ${FOLDER}clock.cjs`,
-      CLOCK_AHEAD: join(scratch, 'ahead'),
-      FLAGBEARER_ISSUER: server.url,
-      FLAGBEARER_SITE_URL: site,
-      FLAGBEARER_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
-      FLAGBEARER_FOLLOW_WATERMARK: 'true',
-      ...settings,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const ready = new Promise((resolve, reject) => {
-    for (const stream of [next.stdout, next.stderr]) {
+/** Runs a program of this folder until it is ready; answers how to end it, and what it has said. */
+async function run(args, env) {
+  const child = spawn(process.execPath, args, { cwd: FOLDER, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const running = { output: '' }
+  const ended = once(child, 'exit')
+  running.end = async () => {
+    child.kill('SIGTERM')
+    return (await ended)[0]
+  }
+  await new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {
-        output += chunk
-        if (/Ready in/.test(output)) resolve()
+        running.output += chunk
+        if (/Ready in/.test(running.output)) resolve()
       })
     }
-    next.once('exit', () => reject(new Error(`next has ended:\n${output}`)))
+    ended.then(() => reject(new Error(`it has ended:\n${running.output}`)))
   })
-  await ready
+  return running
 }
+
+const startNext = (port, settings) =>
+  run(['node_modules/next/dist/bin/next', 'start', '--port', port], {
+    PATH: process.env.PATH,
+    NEXT_TELEMETRY_DISABLED: '1',
+    NODE_OPTIONS: `--require ${FOLDER}clock.cjs`,
+    CLOCK_AHEAD: join(scratch, 'ahead'),
+    FLAGBEARER_ISSUER: server.url,
+    FLAGBEARER_SITE_URL: `http://localhost:${port}`,
+    FLAGBEARER_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
+    FLAGBEARER_FOLLOW_WATERMARK: 'true',
+    ...settings,
+  })
 
 before(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'flagbearer-nextjs-'))
   server = await startFlagbearer()
-  site = `http://localhost:${await freePort()}`
-  await startNext(await fill(server, site))
+  const port = await freePort()
+  site = `http://localhost:${port}`
+  application = await fill(server, site)
+  next = await startNext(port, application)
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-background-networking'],
@@ -80,10 +88,7 @@ beforeEach(() => clockAhead(0))
 
 after(async () => {
   await browser?.close()
-  if (next?.exitCode === null) {
-    next.kill()
-    await once(next, 'exit')
-  }
+  await next?.end()
   await server?.stop()
   rmSync(scratch, { recursive: true, force: true })
 })
@@ -92,7 +97,7 @@ const dashboard = () => page.goto(`${site}/dashboard`)
 const text = () => page.locator('body').innerText()
 const seen = async () => JSON.parse(await page.locator('#seen').innerText())
 const isAtIssuer = () => new URL(page.url()).origin === server.url
-const override = (flag, value) => server.call('PUT', `/flags/${flag}/organizations/${ORGANIZATION}?environment=production`, { value })
+const override = (flag, value) => server.call('PUT', `/flags/${flag}/organizations/${ORGANIZATION}?environment=production&confirm=claim-budget`, { value })
 
 async function signIn() {
   assert.ok(isAtIssuer(), page.url())
@@ -221,7 +226,7 @@ test('with the server gone the last token stays in use, the page says so, and no
   assert.equal(code, 'ISSUER_UNAVAILABLE')
   assert.ok(retryAfter >= 1 && retryAfter <= 5)
   assert.equal((await cookies()).token, token)
-  assert.match(output, /flagbearer: ISSUER_UNAVAILABLE/)
+  assert.match(next.output, /flagbearer: ISSUER_UNAVAILABLE/)
 
   // After its end it is good for nothing any more, but the session is not forgotten.
   clockAhead(400)
@@ -243,10 +248,10 @@ test('a claim beyond one cookie is kept in several, and one beyond all limits is
   assert.deepEqual(all.map(({ name }) => name).sort(), ['flagbearer-session', 'flagbearer-token.0', 'flagbearer-token.1', 'flagbearer-token.2'])
   for (const { name, value } of all) assert.ok(name.length + value.length <= 4096)
 
-  await server.call('POST', '/flags', { key: 'more', type: 'string', default_value: 'x'.repeat(6000) })
+  await server.call('POST', '/flags?confirm=claim-budget', { key: 'more', type: 'string', default_value: 'x'.repeat(6000) })
   assert.equal(await page.evaluate(() => fetch('/api/auth/refresh', { method: 'POST' }).then(({ status }) => status)), 500)
-  assert.match(output, /COOKIE_TOO_LARGE/)
-  assert.match(output, /the cookies of this site would have \d{5} bytes together/)
+  assert.match(next.output, /COOKIE_TOO_LARGE/)
+  assert.match(next.output, /the cookies of this site would have \d{5} bytes together/)
   assert.equal((await cookies()).token, token, 'nothing was set')
 
   await server.call('DELETE', '/flags/more?confirm=more')
@@ -346,4 +351,48 @@ test('signing out ends it in the application and at the issuer', async () => {
   await dashboard()
   assert.ok(isAtIssuer())
   assert.equal(await page.locator('input[name=password]').count(), 1)
+})
+
+test('on a site with TLS cookies are for that host alone, and one without is refused', async () => {
+  const at = async (settings) => {
+    const port = await freePort()
+    const other = await startNext(port, { ...application, ...settings })
+    try {
+      const response = await fetch(`http://localhost:${port}/api/auth/sign-in`, { redirect: 'manual' })
+      return { status: response.status, cookies: response.headers.getSetCookie(), location: response.headers.get('location'), other }
+    } finally {
+      await other.end()
+    }
+  }
+  const { status, cookies, location } = await at({ FLAGBEARER_SITE_URL: 'https://app.example.com', FLAGBEARER_FOLLOW_WATERMARK: '' })
+  assert.equal(status, 303)
+  assert.match(cookies.join(), /^__Host-flagbearer-sign-in\.[\w-]{8}=Fe26[^;]+; Path=\/; Expires=[^;]+; Max-Age=3600; Secure; HttpOnly; SameSite=lax$/)
+  assert.equal(new URL(location).searchParams.get('redirect_uri'), 'https://app.example.com/api/auth/callback')
+  for (const [settings, said] of [
+    [{ FLAGBEARER_SITE_URL: 'http://app.example.com' }, /sessions need https, or http on localhost/],
+    [{ FLAGBEARER_SITE_URL: 'https://app.example.com/below' }, /has to be an origin, without a path/],
+    [{ FLAGBEARER_COOKIE_PASSWORD: 'passwordpasswordpasswordpassword' }, /it needs 32 random ones: make it with `openssl rand -hex 32`/],
+    [{ FLAGBEARER_CLIENT_ID: '' }, /the variable FLAGBEARER_CLIENT_ID is required/],
+  ]) {
+    const { status, other } = await at(settings)
+    assert.equal(status, 500)
+    assert.match(other.output, said)
+    assert.match(other.output, /CONFIGURATION_INVALID/)
+  }
+})
+
+test('one command starts all of it', async () => {
+  const port = await freePort()
+  const started = await run(['start.js'], { PATH: process.env.PATH, PORT: port, FLAGBEARER_BINARY: process.env.FLAGBEARER_BINARY ?? '' })
+  try {
+    assert.match(started.output, /sign in as alice@example\.com/)
+    const somebody = await (await browser.newContext()).newPage()
+    await somebody.goto(`http://localhost:${port}/dashboard`)
+    await somebody.locator('input[name=email]').fill(ALICE.email)
+    await somebody.locator('input[name=password]').fill(ALICE.password)
+    await somebody.locator('input[name=password]').press('Enter')
+    await somebody.getByText('Standard features').waitFor()
+  } finally {
+    assert.equal(await started.end(), 0)
+  }
 })

@@ -29,8 +29,14 @@ Then change a flag, and press Refresh on the page:
 
 const [command, args, options] = next('start', '--port', PORT)
 const child = spawn(command, args, { ...options, env: { ...settings, ...process.env } })
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => child.kill(signal))
+let asked = false
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    asked = true
+    child.kill(signal)
+  })
+}
 child.once('exit', async (code) => {
   await flagbearer?.stop()
-  process.exit(code ?? 0)
+  process.exit(asked ? 0 : code)
 })

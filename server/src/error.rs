@@ -13,6 +13,8 @@ pub enum Kind {
     MethodUnknown,
     /// In conflict with what is there.
     Conflict,
+    /// It was there, and was taken away for good.
+    Gone,
     /// `If-Match` names another revision.
     Stale,
     TooLarge,
@@ -38,6 +40,8 @@ pub struct Error {
     /// Stable, in capitals.
     pub code: &'static str,
     pub detail: String,
+    /// Which write of a batch was refused, counted from 0.
+    pub write: Option<u16>,
     /// Places in the request's document, where it is about them.
     pub errors: Vec<flagbearer::error::Error>,
     /// What a confirmation would lose or change; shown beside the refusal.
@@ -57,7 +61,7 @@ impl Error {
     pub const UNAUTHENTICATED: &'static str = "UNAUTHENTICATED";
 
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), errors: Vec::new(), listing: Vec::new() }
+        Self { kind, code, detail: detail.into(), write: None, errors: Vec::new(), listing: Vec::new() }
     }
 
     pub fn configuration(detail: impl Into<String>) -> Self {
@@ -121,11 +125,14 @@ impl Error {
         Self::new(Kind::TooMany { retry_after }, "TOO_MANY_ATTEMPTS", detail)
     }
 
-    /// The same, of one write of a batch, counted from 0.
-    pub fn of_write(mut self, position: usize) -> Self {
-        self.detail.insert_str(0, &format!("write {position}: "));
-        self.errors = self.errors.into_iter().map(|error| error.under(&format!("/writes/{position}/body"))).collect();
-        self
+    /// The same, of one write of a batch, counted from 0: the others are not made either.
+    pub fn of_write(self, position: u16) -> Self {
+        Self {
+            detail: format!("write {position}: {}; none of the batch is written", self.detail),
+            errors: self.errors.into_iter().map(|error| error.under(&format!("/writes/{position}/body"))).collect(),
+            write: Some(position),
+            ..self
+        }
     }
 
     pub fn listing(mut self, listing: Vec<serde_json::Value>) -> Self {
@@ -140,7 +147,7 @@ impl From<flagbearer::error::Error> for Error {
             ErrorKind::Shape => Kind::Malformed,
             _ => Kind::Refused,
         };
-        Self { kind, code: error.code.as_str(), detail: error.message.clone(), errors: vec![error], listing: Vec::new() }
+        Self { errors: vec![error.clone()], ..Self::new(kind, error.code.as_str(), error.message) }
     }
 }
 

@@ -46,7 +46,8 @@ test('a request without a good token is answered 401 with the code', async (t) =
   ]) {
     const response = await get(authorization)
     assert.equal(response.status, 401)
-    assert.equal(response.headers.get('www-authenticate'), 'Bearer error="invalid_token"')
+    const shown = /^Bearer \S+$/.test(authorization)
+    assert.equal(response.headers.get('www-authenticate'), shown ? 'Bearer error="invalid_token"' : 'Bearer')
     assert.equal((await response.json()).code, code)
   }
 })

@@ -66,3 +66,27 @@ app.use(flagbearer({ issuer: 'https://flags.example.com', audience: 'api' }))
 app.get('/', (c) => c.json(c.get('flags').getBooleanFlag('new_ai_model', false)))
 // @ts-expect-error only flags are set
 app.get('/', (c) => c.json(c.get('flag')))
+
+export async function session(sessionData: string | undefined): Promise<string | null> {
+  const cookiePassword = { 1: 'old', 2: 'new' }
+  reader.sealSession({ accessToken: 'a', refreshToken: 'r', user: { id: 'u' } }, { cookiePassword, cookieName: 'session' })
+  // @ts-expect-error a session has both tokens
+  reader.sealSession({ accessToken: 'a' }, { cookiePassword })
+  // @ts-expect-error a password is required
+  reader.loadSealedSession({ sessionData })
+  const loaded = reader.loadSealedSession({ sessionData, cookiePassword })
+  const read = await loaded.authenticate()
+  // @ts-expect-error there are flags only of somebody who is signed in
+  read.flags
+  if (read.authenticated) console.log(read.flags.getBooleanFlag('new_ai_model', false))
+  else console.log(read.code)
+  const { sealedSession, featureFlags, changed } = await loaded.refresh({ organization: 'org_1' })
+  console.log(featureFlags, changed.length)
+  const refreshed = await loaded.refresh()
+  if (refreshed.refreshed) console.log(refreshed.sealedSession.length, refreshed.flags.organization)
+  else if (refreshed.sealedSession !== null) console.log(refreshed.retryAfter)
+  const tokens = await reader.refreshTokens({ accessToken: 'a', refreshToken: 'r' })
+  const told: boolean = await reader.revoke(tokens)
+  console.log(told, tokens.flags.flagsRevision)
+  return sealedSession
+}

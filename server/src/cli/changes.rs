@@ -6,9 +6,9 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::Run;
-use super::client::{Client, Page, Request};
+use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
-use super::show::{json, print, text, words};
+use super::show::{aligned, differences, plain, print, text, words};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -38,10 +38,24 @@ pub enum Command {
         #[command(flatten)]
         page: Page,
     },
-    /// Show a change: every document it touched, before and after.
+    /// Show a change: what it changed in every document, and what was said of it.
     Show {
         /// Its number, as `list` shows it.
         revision: String,
+    },
+    /// Take a change back: what it touched is written again as it was before.
+    Revert {
+        /// Its number, as `list` shows it.
+        revision: String,
+        #[command(flatten)]
+        write: Write,
+    },
+    /// Say something of a change that was made.
+    Comment {
+        /// Its number, as `list` shows it.
+        revision: String,
+        /// What there is to say.
+        text: String,
     },
 }
 
@@ -71,23 +85,49 @@ impl Run for Command {
             Self::Show { revision } if client.json => client.show(Request::get(["changes", &revision])).await,
             Self::Show { revision } => {
                 let change = client.send(Request::get(["changes", &revision])).await?;
-                let keys = Keys::read(client).await?;
-                print(&format!(
-                    "Revision {}, {}, by {}\n",
-                    change["revision"],
-                    words(&change["at"]),
-                    words(&change["actor"]["name"])
-                ));
-                print(&format!("  comment     {}\n", words(&change["comment"])));
-                print(&format!("  request id  {}\n", words(&change["request_id"])));
-                for edit in change["edits"].as_array().into_iter().flatten() {
-                    print(&format!("\n{}\n", keys.edit(edit)));
-                    print(&format!("  before  {}\n  after   {}\n", json(&edit["before"]), json(&edit["after"])));
-                }
+                print(&told(&change, &Keys::read(client).await?));
                 Ok(())
+            }
+            Self::Revert { revision, write } => {
+                let request = Request::post(["changes", &revision, "revert"]).write(&write);
+                client.change(request, &format!("Took change {revision} back")).await.map(drop)
+            }
+            Self::Comment { revision, text } => {
+                let request = Request::post(["changes", &revision, "comments"]).body(serde_json::json!({ "text": text }));
+                client.change(request, &format!("Commented on change {revision}")).await.map(drop)
             }
         }
     }
+}
+
+/// A change in words.
+fn told(change: &Value, keys: &Keys) -> String {
+    let mut head = vec![
+        ["comment", &words(&change["comment"])].map(str::to_owned).to_vec(),
+        ["request id", &words(&change["request_id"])].map(str::to_owned).to_vec(),
+    ];
+    for (name, member) in [("reverts", "reverts"), ("reverted by", "reverted_by")] {
+        if change[member] != serde_json::json!([]) {
+            head.push(vec![name.to_owned(), words(&change[member])]);
+        }
+    }
+    let by = words(&change["actor"]["name"]);
+    let mut said = format!("Revision {}, {}, by {by}\n", change["revision"], words(&change["at"]));
+    said.push_str(&indented(&aligned(&head)));
+    for edit in change["edits"].as_array().into_iter().flatten() {
+        said.push_str(&format!("\n{}\n{}", keys.edit(edit), indented(&differences(&edit["differences"]))));
+    }
+    for comment in change["comments"].as_array().into_iter().flatten() {
+        let by = words(&comment["actor"]["name"]);
+        said.push_str(&format!("\n{}, {by}\n", words(&comment["at"])));
+        let lines = comment["text"].as_str().unwrap_or_default().lines();
+        said.push_str(&lines.map(|line| format!("  {}\n", plain(line))).collect::<String>());
+    }
+    said
+}
+
+fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// Flags stand in the log by their ids, which outlive their keys. People know the keys.

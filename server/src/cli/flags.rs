@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
 use super::fields::{body, list, not_empty};
-use super::show::{Column, aligned, document, print, table, text, value as value_column, words};
+use super::show::{Column, aligned, differences, document, print, table, text, value as value_column, words};
 use super::{Run, rules, value};
 
 pub const HELP: &str = "\
@@ -179,6 +179,19 @@ pub enum Command {
         /// Where.
         #[arg(long, short, value_name = "NAME")]
         environment: String,
+        #[command(flatten)]
+        write: Write,
+    },
+    /// Copy a flag's setting from one environment to another, and show what that changes there.
+    Promote {
+        /// The flag's key.
+        key: String,
+        /// The environment whose setting is copied.
+        #[arg(long, value_name = "NAME")]
+        from: String,
+        /// The environment that gets it.
+        #[arg(long, value_name = "NAME")]
+        to: String,
         #[command(flatten)]
         write: Write,
     },
@@ -440,6 +453,15 @@ impl Run for Command {
             Self::Revive { key, environment, write } => {
                 let request = Request::delete(["flags", &key, "environments", &environment, "kill"]).write(&write);
                 client.change(request, &format!("Revived `{key}` in {environment}")).await.map(drop)
+            }
+            Self::Promote { key, from, to, write } => {
+                let path = ["flags", &key, "environments", &from, "promote"];
+                let request = Request::post(path).body(json!({ "to": to })).write(&write);
+                let answer = client.change(request, &format!("Promoted `{key}` from {from} to {to}")).await?;
+                if !client.json {
+                    print(&differences(&answer["differences"]));
+                }
+                Ok(())
             }
             Self::Archive { key, write } => {
                 let request = Request::post(["flags", &key, "archive"]).write(&write);

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod batch;
 mod changes;
 mod client;
 mod environments;
@@ -14,6 +15,7 @@ mod identity_providers;
 mod keys;
 mod members;
 mod organizations;
+mod preview;
 mod rules;
 mod sample;
 mod segments;
@@ -105,6 +107,8 @@ enum Command {
     Sessions(Talk<sessions::Command>),
     /// The change log: who changed what, when, and why.
     Changes(Talk<changes::Command>),
+    /// Make several changes as one: all of them, or none.
+    Batch(batch::Arguments),
     /// What a user gets in an organization, and why: now, or as of any moment.
     Evaluate(evaluate::Arguments),
     /// What an access token said and why, what it would say now, and who or what changed it.
@@ -147,6 +151,7 @@ impl Command {
             Self::Keys(talk) => talk.run().await,
             Self::Sessions(talk) => talk.run().await,
             Self::Changes(talk) => talk.run().await,
+            Self::Batch(arguments) => batch::run(arguments).await,
             Self::Evaluate(arguments) => evaluate::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
             Self::Token { command } => token::run(command).await,

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::{Client, Request};
 use super::failure::Failure;
+use super::preview::preview;
 
 /// Cells longer than this are cut.
 const MAX_CELL: usize = 60;
@@ -97,6 +98,21 @@ pub fn document(document: &Value) -> String {
     aligned(&lines.collect::<Vec<_>>())
 }
 
+/// The places where a document differs, a line for each.
+pub fn differences(differences: &Value) -> String {
+    let line = |difference: &Value| {
+        let place = difference["pointer"].as_str().unwrap_or_default().trim_start_matches('/');
+        let (sign, said) = match (difference.get("before"), difference.get("after")) {
+            (Some(before), Some(after)) => ('~', format!("{} → {}", json(before), json(after))),
+            (Some(before), None) => ('-', json(before)),
+            (None, after) => ('+', json(after.unwrap_or(&Value::Null))),
+        };
+        vec![format!("{sign} {}", plain(place)), said]
+    };
+    let lines: Vec<Vec<String>> = differences.as_array().into_iter().flatten().map(line).collect();
+    if lines.is_empty() { "no difference\n".to_owned() } else { aligned(&lines) }
+}
+
 /// How a write changed who is served what, and whom it did not reach.
 pub fn effect(answer: &Value) -> String {
     let Some(effect) = answer["effect"].as_str() else { return String::new() };
@@ -182,13 +198,18 @@ impl Client {
         Ok(())
     }
 
-    /// Makes a change. `done` says what was done, for whoever reads it; answers the document.
+    /// Makes a change, or previews it. `done` says what was done, for whoever reads it; answers the document.
     pub async fn change(&self, request: Request, done: &str) -> Result<Value, Failure> {
+        let is_preview = request.is_preview();
         let answer = self.send(request).await?;
         if self.json {
             if !answer.is_null() {
                 print_json(&answer);
             }
+            return Ok(answer);
+        }
+        if is_preview {
+            print(&preview(&answer));
             return Ok(answer);
         }
         let revision = answer["revision"].as_i64().map(|revision| format!(" (revision {revision})")).unwrap_or_default();

@@ -183,12 +183,16 @@ impl Call {
                 let detail = format!("`{name}` is for changes, and this call makes none");
                 Err(Error::malformed("PARAMETER_UNKNOWN", detail))
             }
-            None if self.batch.is_some() => {
-                let detail = "only changes can be in a batch, and this call makes none; send it by itself";
-                Err(Error::new(Kind::Refused, "BATCH_REFUSED", detail))
-            }
-            None => Ok(()),
+            None => self.alone("only changes can be in a batch, and this call makes none"),
         }
+    }
+
+    /// Refuses to be a part of a batch, and says why not.
+    pub fn alone(&self, why: &str) -> Result<()> {
+        if self.batch.is_some() {
+            return Err(Error::new(Kind::Refused, "BATCH_REFUSED", format!("{why}; send it by itself")));
+        }
+        Ok(())
     }
 
     /// Refuses to foretell what nobody is served by.
@@ -200,8 +204,9 @@ impl Call {
         Ok(())
     }
 
+    /// Whether the caller knowingly accepts something. Whoever only looks has nothing to lose.
     pub fn confirmed(&self, what: &str) -> bool {
-        self.confirm.contains(what)
+        self.preview || self.confirm.contains(what)
     }
 
     fn role(&self, roles: &[Role], to: &str) -> Result<()> {

@@ -11,7 +11,7 @@ use super::{Answer, Call, Control};
 use crate::email;
 use crate::error::{Error, Result};
 use crate::password::Password;
-use crate::store::{Membership, Organization, StoredMembership, User};
+use crate::store::{Membership, Organization, StoredMembership, User, Write};
 
 /// The most roles or permissions of a membership.
 const MAX_GRANTS: usize = 256;
@@ -77,6 +77,10 @@ fn read_user(members: &mut Members<'_>, user: &mut User) -> Result<Option<Option
     user.name = given(members, "name", |node| Ok(node.text(256)?))?.unwrap_or(user.name.take());
     user.picture = given(members, "picture", picture)?.unwrap_or(user.picture.take());
     user.attributes = attributes(members)?.unwrap_or(std::mem::take(&mut user.attributes));
+    read_password(members)
+}
+
+fn read_password(members: &mut Members<'_>) -> Result<Option<Option<Password>>> {
     given(members, "password", |node| Password::parse(node.string()?).map_err(|unfit| refused(node, unfit.code(), unfit)))
 }
 
@@ -179,8 +183,7 @@ impl Control {
         let mut user = User::new(id(&members.required("id")?)?, self.store.now());
         let password = read_user(&mut members, &mut user)?.flatten();
         members.finish()?;
-        // Before the write: whoever is to be hashed must not keep all other writers waiting.
-        let hash = self.hash(password.as_ref()).await?;
+        let hash = self.hash(call, password.as_ref()).await?;
         let mut write = self.open(call).await?;
         if write.find_user(&user.id).await?.is_some() {
             return Err(Error::conflict("USER_EXISTS", format!("there is a user `{}` already", user.id)));
@@ -214,13 +217,16 @@ impl Control {
     pub async fn patch_user(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let before = self.store.read().await?.user(id).await?;
-        let (_, password) = patched(call, &before)?;
-        let hash = self.hash(password.as_ref().and_then(Option::as_ref)).await?;
+        let password = read_password(&mut Node::root(&call.body).members()?)?;
+        let hash = self.hash(call, password.as_ref().and_then(Option::as_ref)).await?;
         let mut write = self.open(call).await?;
         let before = write.user(id).await?;
         call.check_match(before.revision)?;
-        let (mut after, _) = patched(call, &before)?;
+        let mut members = Node::root(&call.body).members()?;
+        same_id(&mut members, id)?;
+        let mut after = before.clone();
+        read_user(&mut members, &mut after)?;
+        members.finish()?;
         let outcome =
             effects::of_attributes(&mut write, SubjectKind::User, id, &before.attributes, &after.attributes).await?;
         if let Some(None) = password {
@@ -235,30 +241,39 @@ impl Control {
         let revision = write.revision;
         let answer = Answer::done(after.answer()?).at(revision);
         let answer = self.conclude(write, call, outcome, answer).await?;
-        if hash.is_some() {
+        if hash.is_some() && !call.preview {
             self.issuer.unlock(&after).await;
         }
         Ok(answer)
     }
 
-    async fn hash(&self, password: Option<&Password>) -> Result<Option<String>> {
-        match password {
-            Some(password) => self.issuer.passwords.hash(password).await.map(Some),
-            None => Ok(None),
-        }
+    /// Hashes a password, before the write is opened: that takes long, and all other writers wait for an open one.
+    async fn hash(&self, call: &Call, password: Option<&Password>) -> Result<Option<String>> {
+        let Some(password) = password else { return Ok(None) };
+        call.alone("hashing a password takes long, and a batch keeps all other writers waiting")?;
+        self.issuer.passwords.hash(password).await.map(Some)
     }
 
+    /// Deletes a user; with `erase` everything else that is known of the id too.
     pub async fn delete_user(&self, call: &Call, id: &str) -> Result<Answer> {
-        call.only(&[])?;
+        call.only(&["erase"])?;
         call.may_administer()?;
+        if call.choice("erase")? == Some(true) {
+            return self.erase_user(call, id).await;
+        }
         let mut write = self.open(call).await?;
         let user = write.user(id).await?;
         call.check_match(user.revision)?;
-        let none = Attributes::default();
-        let mut outcome = effects::of_attributes(&mut write, SubjectKind::User, id, &user.attributes, &none).await?;
-        outcome.merge(effects::of_lost_overrides(&mut write, SubjectKind::User, id).await?);
-        write.delete_user(&user).await?;
+        let outcome = self.remove_user(&mut write, &user).await?;
         self.conclude(write, call, outcome, Answer::done(Value::Null)).await
+    }
+
+    pub(super) async fn remove_user(&self, write: &mut Write, user: &User) -> Result<Outcome> {
+        let (kind, none) = (SubjectKind::User, Attributes::default());
+        let mut outcome = effects::of_attributes(write, kind, &user.id, &user.attributes, &none).await?;
+        outcome.merge(effects::of_lost_overrides(write, kind, &user.id).await?);
+        write.delete_user(user).await?;
+        Ok(outcome)
     }
 
     pub async fn put_member(&self, call: &Call, organization: &str, user: &str) -> Result<Answer> {
@@ -310,16 +325,6 @@ impl Control {
         write.delete_membership(&before).await?;
         self.conclude(write, call, Outcome::default(), Answer::done(Value::Null)).await
     }
-}
-
-/// A user as the call's document changes it, and what that says of the password.
-fn patched(call: &Call, before: &User) -> Result<(User, Option<Option<Password>>)> {
-    let mut members = Node::root(&call.body).members()?;
-    same_id(&mut members, &before.id)?;
-    let mut after = before.clone();
-    let password = read_user(&mut members, &mut after)?;
-    members.finish()?;
-    Ok((after, password))
 }
 
 fn no_member(organization: &str, user: &str) -> Error {

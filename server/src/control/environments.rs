@@ -6,6 +6,7 @@ use flagbearer::token::Algorithm;
 use serde_json::{Value, json};
 
 use super::effects::Outcome;
+use super::signing_keys::MAKES_KEYS;
 use super::{Answer, Call, Control};
 use crate::error::{Error, Result};
 use crate::issuer;
@@ -62,6 +63,7 @@ impl Control {
     pub async fn create_environment(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
+        call.alone(MAKES_KEYS)?;
         let mut members = Node::root(&call.body).members()?;
         let name = name(&members.required("name")?)?;
         let mut environment = Environment::new(&name, self.store.now());
@@ -161,6 +163,7 @@ impl Control {
     pub async fn delete_environment(&self, call: &Call, name: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
+        call.alone("an issuer ends with its environment")?;
         let mut write = self.open(call).await?;
         let environment = write.environment(name).await?;
         call.check_match(environment.document_revision)?;

@@ -4,11 +4,13 @@ mod api_keys;
 mod applications;
 mod batch;
 mod boolean_flags;
+mod budget;
 mod call;
 mod changes;
 mod directory;
 mod effects;
 mod environments;
+mod erasure;
 mod evaluation;
 mod explain;
 mod flags;
@@ -16,6 +18,7 @@ mod identity_providers;
 mod lifecycle;
 mod overrides;
 mod password_resets;
+mod preview;
 mod revert;
 mod roster;
 mod segments;
@@ -107,9 +110,12 @@ impl Control {
             batch.hand_back(write, outcome);
             return Ok(answer);
         }
-        call.no_preview()?;
+        if call.preview {
+            return self.preview(write, &outcome).await;
+        }
         let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
         outcome.hold_back(call, &protected.collect())?;
+        budget::hold_back(&mut write, call).await?;
         self.commit(write, call, answer).await
     }
 

@@ -31,7 +31,7 @@ impl Control {
         let revert = Revert { documents: documents(write.edits(number).await?), number };
         revert.check(&mut write, call).await?;
         let later = write.changes_since(number).await?;
-        let last = later.last().and_then(|change| change["revision"].as_i64());
+        let last = later.first().and_then(|change| change["revision"].as_i64());
         call.check_match(last.unwrap_or(number))?;
         if !later.is_empty() && !call.confirmed(LATER_CHANGES) {
             let detail = format!("what change {number} touched was changed again since, and that would be lost");
@@ -49,6 +49,14 @@ struct Document {
     edit: Edit,
     /// What stood there before the change.
     former: Option<Value>,
+}
+
+impl Document {
+    /// Whether it is a setting that had neither a value nor rules.
+    fn is_emptied(&self) -> bool {
+        let empty = |former: &Value| former["value"].is_null() && former["rules"].as_array().is_none_or(Vec::is_empty);
+        self.former.as_ref().is_none_or(empty)
+    }
 }
 
 /// What several edits of one change did to each document.
@@ -129,8 +137,17 @@ impl Revert {
 
     fn reversible(&self, edit: &Edit, former: Option<&Value>) -> Result<()> {
         match edit.entity {
-            Entity::ApiKey | Entity::IdentityProvider | Entity::SigningKey => {
-                let detail = format!("change {} is about secrets, which the log does not hold; make new ones", self.number);
+            _ if edit.erased => {
+                let detail = format!(
+                    "change {} is about a user who was erased; nothing is left that could be taken back",
+                    self.number
+                );
+                Err(Error::new(Kind::Gone, "ERASED", detail))
+            }
+            entity if !entity.in_tokens() => {
+                let what = entity.as_str().replace('_', " ");
+                let detail =
+                    format!("change {} is about the {what} `{}`, which has secrets; the log has none", self.number, edit.id);
                 Err(refused("SECRET_NOT_IN_LOG", detail))
             }
             Entity::Environment if former.is_none() || edit.after.is_none() => {
@@ -203,11 +220,21 @@ impl Revert {
             let standing = write.find_segment(&edit.id).await?.map(|standing| standing.segment);
             write.put_segment(standing.as_ref(), &Segment::parse(former).map_err(Error::internal)?).await?;
         }
+        // Emptied settings go first where they can, so that a level which is taken away again finds nothing to drop.
+        let mut emptied = BTreeSet::new();
+        for document in self.of(Entity::Setting).filter(|document| document.is_emptied()) {
+            if flag_of(write, &document.edit).await?.is_some() {
+                put_setting(write, document).await?;
+                emptied.insert((document.edit.id.as_str(), document.edit.environment.as_deref()));
+            }
+        }
         for (edit, former) in self.former(Entity::Flag) {
             put_flag(write, call, &edit.id, former).await?;
         }
         for document in self.of(Entity::Setting) {
-            put_setting(write, document).await?;
+            if !emptied.contains(&(document.edit.id.as_str(), document.edit.environment.as_deref())) {
+                put_setting(write, document).await?;
+            }
         }
         for document in self.of(Entity::Kill) {
             put_kill(write, document).await?;

@@ -1,5 +1,6 @@
 //! Settings: what one environment holds for one flag, and the short form None / Some / All.
 
+use flagbearer::difference::differences;
 use flagbearer::document::Node;
 use flagbearer::error::Error as CoreError;
 use flagbearer::error::ErrorCode;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Call, Control, effects};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Environment, StoredFlag, StoredSetting, to_value};
+use crate::store::{Environment, StoredFlag, StoredSetting, Write, to_value};
 
 /// What kind of change to a setting it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +185,34 @@ impl Control {
             .await
     }
 
+    /// Copies the setting of one environment to another, and answers what that changes there.
+    pub async fn promote_setting(&self, call: &Call, key: &str, environment: &str) -> Result<Answer> {
+        call.only(&[])?;
+        call.may_read(environment)?;
+        let mut members = Node::root(&call.body).members()?;
+        let to = members.required("to")?;
+        let target = to.string()?;
+        members.finish()?;
+        if target == environment {
+            let detail = format!("a setting is promoted to another environment than `{environment}`");
+            return Err(to.error(ErrorCode::ValueInvalid, detail).into());
+        }
+        let mut write = self.open(call).await?;
+        let (stored, before) = standing(&mut write, call, key, target, Manner::Edit).await?;
+        write.environment(environment).await?;
+        let after = write.setting(&stored, environment).await?.setting;
+        let outcome = replace(&mut write, &stored, target, &before, &after, Manner::Edit).await?;
+        let (former, latter) = (to_value(&before.setting)?, to_value(&after)?);
+        let differences = to_value(&differences(Some(&former), Some(&latter)))?;
+        let answer = Answer::done(json!({ "setting": latter, "differences": differences.clone() })).at(write.revision);
+        let mut answer = self.conclude(write, call, outcome, answer).await?;
+        // A preview tells of people; of a promotion one wants to see the two settings, too.
+        if call.preview {
+            answer.body["differences"] = differences;
+        }
+        Ok(answer)
+    }
+
     async fn change_setting(
         &self,
         call: &Call,
@@ -205,25 +234,46 @@ impl Control {
     ) -> Result<Answer> {
         call.only(&[])?;
         let mut write = self.open(call).await?;
-        let place = write.environment(environment).await?;
-        manner.allowed(call, &place)?;
-        let stored = write.flag(key).await?;
-        let before = write.setting(&stored, environment).await?;
-        call.check_match(before.revision)?;
+        let (stored, before) = standing(&mut write, call, key, environment, manner).await?;
         let after = change(&stored, &before)?;
-        let segments = write.all_segments().await?;
-        after.check_segments(|key| segments.iter().any(|segment| segment.key == *key))?;
-        let mut outcome = effects::of_setting(&mut write, &stored, environment, &before.setting, &after, &segments).await?;
-        write.put_setting(&stored.flag, environment, &before.setting, &after).await?;
-        if manner == Manner::Kill {
-            write.kill(&stored.flag, environment).await?;
-            outcome = outcome.of_kill();
-        }
-        let revision = write.revision;
-        let body = json!({ "setting": to_value(&after)? });
-        let answer = Answer::done(body).at(revision);
+        let outcome = replace(&mut write, &stored, environment, &before, &after, manner).await?;
+        let answer = Answer::done(json!({ "setting": to_value(&after)? })).at(write.revision);
         self.conclude(write, call, outcome, answer).await
     }
+}
+
+/// The flag, and its setting where it is to change.
+async fn standing(
+    write: &mut Write,
+    call: &Call,
+    key: &str,
+    environment: &str,
+    manner: Manner,
+) -> Result<(StoredFlag, StoredSetting)> {
+    manner.allowed(call, &write.environment(environment).await?)?;
+    let stored = write.flag(key).await?;
+    let before = write.setting(&stored, environment).await?;
+    call.check_match(before.revision)?;
+    Ok((stored, before))
+}
+
+async fn replace(
+    write: &mut Write,
+    stored: &StoredFlag,
+    environment: &str,
+    before: &StoredSetting,
+    after: &Setting,
+    manner: Manner,
+) -> Result<effects::Outcome> {
+    let segments = write.all_segments().await?;
+    after.check_segments(|key| segments.iter().any(|segment| segment.key == *key))?;
+    let outcome = effects::of_setting(write, stored, environment, &before.setting, after, &segments).await?;
+    write.put_setting(&stored.flag, environment, &before.setting, after).await?;
+    if manner == Manner::Edit {
+        return Ok(outcome);
+    }
+    write.kill(&stored.flag, environment).await?;
+    Ok(outcome.of_kill())
 }
 
 fn no_value(key: &str, environment: &str) -> Error {

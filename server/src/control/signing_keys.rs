@@ -28,6 +28,9 @@ fn algorithm(node: &Node<'_>) -> Result<Algorithm> {
     })
 }
 
+/// Why what makes signing keys is in no batch.
+pub(super) const MAKES_KEYS: &str = "making keys takes long, and a batch keeps all other writers waiting";
+
 impl Control {
     /// The keys of an environment, or of all that the caller may read; the newest of each first.
     pub async fn signing_keys(&self, call: &Call) -> Result<Answer> {
@@ -53,6 +56,7 @@ impl Control {
     pub async fn rotate_signing_keys(&self, call: &Call) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
+        call.alone(MAKES_KEYS)?;
         let mut members = Node::root(&call.body).members()?;
         let environment = members.required("environment")?.string()?;
         let algorithms = match members.optional("algorithm") {

@@ -19,6 +19,7 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
         Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Gone => StatusCode::GONE,
         Kind::Stale => StatusCode::PRECONDITION_FAILED,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::MediaTypeUnknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -44,11 +45,14 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let told = self.clone();
         let status = status(self.kind);
-        let errors: Vec<Value> = self
+        let mut errors: Vec<Value> = self
             .errors
             .iter()
             .map(|error| json!({ "pointer": error.pointer, "code": error.code.as_str(), "detail": error.message }))
             .collect();
+        if let (Some(write), true) = (self.write, errors.is_empty()) {
+            errors.push(json!({ "pointer": format!("/writes/{write}"), "code": self.code, "detail": self.detail }));
+        }
         let mut problem = json!({
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or_default(),

@@ -104,6 +104,7 @@ fn small() -> Router<App> {
         .route("/v1/flags/{flag}/archive", post(admin::archive_flag))
         .route("/v1/flags/{flag}/restore", post(admin::restore_flag))
         .route("/v1/flags/{flag}/environments/{environment}/kill", post(admin::kill_flag).delete(admin::revive_flag))
+        .route("/v1/flags/{flag}/environments/{environment}/promote", post(admin::promote_setting))
         .route("/v1/flags/{flag}/overrides", get(admin::overrides).delete(admin::delete_overrides))
         .route(
             "/v1/flags/{flag}/organizations/{organization}",

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::engine::{Connection, params};
 use crate::error::Result;
 
-/// So many later changes are listed.
+/// So many later changes are listed at most.
 const LISTED: i64 = 100;
 
 /// Later edits of what a change edited. Kills follow their flags and settings. An edit that left its document as it was
@@ -42,11 +42,11 @@ const LATER: &str = concat!(
     later!("e.entity = 'organization' AND e.before IS NULL AND l.organization = e.id"),
     " UNION ",
     later!("e.entity = 'user' AND e.before IS NULL AND l.user_id = e.id"),
-    ") x ORDER BY x.revision LIMIT $2"
+    ") x ORDER BY x.revision DESC LIMIT $2"
 );
 
 impl Connection {
-    /// The changes after a revision that touched what it touched: who made them and when, the oldest first.
+    /// The changes after a revision that touched what it touched: who made them and when, the newest first.
     pub async fn changes_since(&mut self, revision: i64) -> Result<Vec<Value>> {
         let mut changes = Vec::new();
         for row in self.rows(LATER, params![revision, LISTED]).await? {

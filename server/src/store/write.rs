@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::Store;
 use super::engine::{Connection, Parameter, Sql, params};
+use super::erasure::unnamed;
 use crate::error::{Error, Kind, Result};
 
 /// Who writes.
@@ -43,75 +44,57 @@ impl Author {
     }
 }
 
-/// The kinds of document that the change log holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entity {
-    Flag,
-    Setting,
-    Override,
-    Segment,
-    Organization,
-    User,
-    Membership,
-    Environment,
-    Application,
-    ApiKey,
-    IdentityProvider,
-    SigningKey,
-    Webhook,
+/// Entities and their names in the log, each written once, so that none can be read that is not known or the other way.
+macro_rules! entities {
+    ($($(#[$doc:meta])* $entity:ident = $name:literal,)*) => {
+        /// The kinds of document that the change log holds.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Entity {
+            $($(#[$doc])* $entity,)*
+        }
+
+        impl Entity {
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$entity => $name,)*
+                }
+            }
+
+            /// The entity of this name in the log.
+            pub(super) fn parse(name: &str) -> Result<Self> {
+                match name {
+                    $($name => Ok(Self::$entity),)*
+                    other => Err(Error::internal(format!("the log holds a `{other}`"))),
+                }
+            }
+        }
+    };
+}
+
+entities! {
+    Flag = "flag",
+    Setting = "setting",
+    Override = "override",
+    Segment = "segment",
+    Organization = "organization",
+    User = "user",
+    Membership = "membership",
+    Environment = "environment",
+    Application = "application",
+    ApiKey = "api_key",
+    IdentityProvider = "identity_provider",
+    SigningKey = "signing_key",
+    Webhook = "webhook",
     /// What the watermark holds against older tokens.
-    Kill,
+    Kill = "kill",
     /// Below which revision the watermark calls tokens stale.
-    MinRevision,
+    MinRevision = "min_revision",
 }
 
 impl Entity {
-    const ALL: [Self; 14] = [
-        Self::Flag,
-        Self::Setting,
-        Self::Override,
-        Self::Segment,
-        Self::Organization,
-        Self::User,
-        Self::Membership,
-        Self::Environment,
-        Self::Application,
-        Self::ApiKey,
-        Self::IdentityProvider,
-        Self::SigningKey,
-        Self::Kill,
-        Self::MinRevision,
-    ];
-
-    /// The entity of this name in the log.
-    pub(super) fn parse(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|entity| entity.as_str() == name);
-        found.ok_or_else(|| Error::internal(format!("the log holds a `{name}`")))
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Flag => "flag",
-            Self::Setting => "setting",
-            Self::Override => "override",
-            Self::Segment => "segment",
-            Self::Organization => "organization",
-            Self::User => "user",
-            Self::Membership => "membership",
-            Self::Environment => "environment",
-            Self::Application => "application",
-            Self::ApiKey => "api_key",
-            Self::IdentityProvider => "identity_provider",
-            Self::SigningKey => "signing_key",
-            Self::Webhook => "webhook",
-            Self::Kill => "kill",
-            Self::MinRevision => "min_revision",
-        }
-    }
-
     /// Whether an evaluation or a claim can depend on it. Keys, providers and webhooks are logged, but no token says anything
     /// else because of them.
-    fn in_tokens(self) -> bool {
+    pub fn in_tokens(self) -> bool {
         !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey | Self::Webhook)
     }
 
@@ -133,12 +116,14 @@ pub struct Edit {
     pub user: Option<String>,
     pub before: Option<Value>,
     pub after: Option<Value>,
+    /// A tombstone: whose entry it was is not told any more, nor what it was.
+    pub erased: bool,
 }
 
 impl Edit {
     pub fn new(entity: Entity, id: impl Into<String>, before: Option<Value>, after: Option<Value>) -> Self {
         let id = id.into();
-        Self { entity, id, environment: None, flag: None, organization: None, user: None, before, after }
+        Self { entity, id, environment: None, flag: None, organization: None, user: None, before, after, erased: false }
     }
 
     pub fn environment(mut self, environment: &str) -> Self {
@@ -175,6 +160,8 @@ pub struct Write {
     reverted: BTreeSet<i64>,
     remark: Option<&'static str>,
     urgent: bool,
+    /// Whom the comment must not name.
+    unnamed: Vec<String>,
     changes: watch::Sender<i64>,
 }
 
@@ -207,7 +194,7 @@ impl DerefMut for Write {
 impl Write {
     pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64, changes: watch::Sender<i64>) -> Self {
         let (edits, reverted) = Default::default();
-        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, changes }
+        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, unnamed: Vec::new(), changes }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -218,6 +205,21 @@ impl Write {
     /// Notes an altered document for the log.
     pub fn record(&mut self, edit: Edit) {
         self.edits.push(edit);
+    }
+
+    /// What was altered so far, in order.
+    pub fn noted(&self) -> &[Edit] {
+        &self.edits
+    }
+
+    /// Alters what is noted for the log.
+    pub(super) fn alter_edits(&mut self, alter: impl FnMut(&mut Edit)) {
+        self.edits.iter_mut().for_each(alter);
+    }
+
+    /// Has the change's comment not name a user.
+    pub(super) fn unname(&mut self, user: &str) {
+        self.unnamed.push(user.to_owned());
     }
 
     /// Says that this change takes a former one back.
@@ -240,6 +242,8 @@ impl Write {
         if self.urgent {
             self.raise_minimums().await?;
         }
+        let comment = author.comment.as_deref().or(self.remark).map(str::to_owned);
+        let comment = comment.map(|comment| self.unnamed.iter().fold(comment, |comment, user| unnamed(&comment, user)));
         let sql = "INSERT INTO changes (revision, at, actor_type, actor_id, actor_name, request_id, comment) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let parameters = params![
@@ -249,13 +253,13 @@ impl Write {
             author.id.as_str(),
             author.name.as_str(),
             author.request_id.as_str(),
-            author.comment.as_deref().or(self.remark),
+            comment,
         ];
         self.connection.execute(sql, parameters).await?;
         self.connection.execute("UPDATE installation SET changed_at = $1 WHERE id = 1", params![self.now]).await?;
         for (position, edit) in self.edits.iter().enumerate() {
-            let sql = "INSERT INTO edits (revision, position, entity, id, environment, flag, organization, user_id, before, after, in_tokens) \
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+            let sql = "INSERT INTO edits (revision, position, entity, id, environment, flag, organization, user_id, before, after, \
+                       in_tokens, erased) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
             let parameters = params![
                 self.revision,
                 position as i64,
@@ -268,6 +272,7 @@ impl Write {
                 edit.before.as_ref().map(Value::to_string),
                 edit.after.as_ref().map(Value::to_string),
                 edit.entity.in_tokens(),
+                edit.erased,
             ];
             self.connection.execute(sql, parameters).await?;
         }
@@ -280,6 +285,12 @@ impl Write {
         self.connection.commit().await?;
         self.changes.send_replace(self.revision);
         Ok(self.revision)
+    }
+
+    /// Ends the write as if nothing had been; answers the documents that it would have altered, in order.
+    pub async fn abandon(self) -> Result<Vec<Edit>> {
+        self.connection.rollback().await?;
+        Ok(self.edits)
     }
 
     async fn raise_minimums(&mut self) -> Result<()> {

@@ -26,7 +26,10 @@ on_both_engines! {
         assert_eq!(change["actor"]["type"], "api_key");
         assert_eq!(change["edits"], json!([{
             "entity": "setting", "id": flag["id"], "environment": "staging", "flag": flag["id"], "organization": null, "user": null,
-            "before": first["setting"], "after": second["setting"],
+            "before": first["setting"], "after": second["setting"], "differences": [
+                { "pointer": "/enabled", "before": true, "after": false },
+                { "pointer": "/value", "before": true, "after": null },
+            ],
         }]));
         let created = admin.get(&format!("/v1/changes/{}", flag["revision"])).await.ok();
         assert_eq!(created["environments"], json!(["production", "staging"]));
@@ -93,5 +96,64 @@ on_both_engines! {
         }
         assert_eq!(found, everything);
         assert!(found.windows(2).all(|pair| pair[0] > pair[1]));
+    }
+
+    async fn what_is_said_of_a_change_afterwards_is_listed_with_it(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let flag = revision(&admin.flag("f", "boolean", json!(false)).await);
+        let key = json!({ "name": "staging", "role": "editor", "environment": "staging" });
+        let key = admin.post("/v1/api-keys", key).await.ok();
+        let staging = server.api(key["key"].as_str().expect("a key"));
+        let last = async || admin.get("/v1/changes?limit=1").await.ok()["data"][0]["revision"].clone();
+        let before = last().await;
+        let path = format!("/v1/changes/{flag}/comments");
+        let first = admin.post(&path, json!({ "text": "why\nthis?" })).await;
+        assert_eq!(first.status, 201);
+        server.clock.advance(60);
+        let second = staging.post(&path, json!({ "text": "for the launch" })).await.ok();
+        assert_eq!(second["at"], "2027-01-15T08:01:00Z");
+        assert_eq!(second["actor"], json!({ "type": "api_key", "id": key["id"], "name": "staging" }));
+        assert_eq!(last().await, before, "a comment changes nothing");
+        let change = admin.get(&format!("/v1/changes/{flag}")).await.ok();
+        assert_eq!(change["comments"], json!([first.body, second]));
+        assert_eq!(change["comments"][0]["text"], "why\nthis?");
+
+        let here = revision(&admin.put("/v1/flags/f/environments/production", json!({ "enabled": false })).await.ok());
+        let elsewhere = staging.post(&format!("/v1/changes/{here}/comments"), json!({ "text": "hm" })).await;
+        elsewhere.refused(404, "CHANGE_NOT_FOUND");
+        let viewer = admin.post("/v1/api-keys", json!({ "name": "viewer", "role": "viewer" })).await.ok();
+        let viewer = server.api(viewer["key"].as_str().expect("a key"));
+        viewer.post(&path, json!({ "text": "hm" })).await.refused(403, "FORBIDDEN");
+        admin.post(&path, json!({})).await.refused(400, "MEMBER_MISSING");
+        for text in [json!(" \n"), json!("a\u{0}b"), json!("x".repeat(4097))] {
+            admin.post(&path, json!({ "text": text })).await.refused(422, "TEXT_INVALID");
+        }
+        admin.post(&format!("{path}?urgent=true"), json!({ "text": "hm" })).await.refused(400, "PARAMETER_UNKNOWN");
+        admin.post("/v1/changes/4711/comments", json!({ "text": "hm" })).await.refused(404, "CHANGE_NOT_FOUND");
+        let batch = json!({ "writes": [{ "method": "POST", "path": path, "body": { "text": "hm" } }] });
+        admin.post("/v1/batch", batch).await.refused(422, "BATCH_REFUSED");
+        assert_eq!(admin.get(&format!("/v1/changes/{flag}")).await.ok()["comments"].as_array().map(Vec::len), Some(2));
+    }
+
+    async fn a_retried_comment_is_there_once_and_those_made_at_once_are_all_there(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let flag = revision(&admin.flag("f", "boolean", json!(false)).await);
+        let path = format!("/v1/changes/{flag}/comments");
+        for _ in 0..2 {
+            let request = admin.request(reqwest::Method::POST, &path).header("idempotency-key", "once");
+            admin.send(request.json(&json!({ "text": "once" }))).await.ok();
+        }
+        let many: Vec<_> = (0..8).map(|number| json!({ "text": number.to_string() })).collect();
+        let all = many.into_iter().map(|body| {
+            let (admin, path) = (admin.clone(), path.clone());
+            tokio::spawn(async move { admin.post(&path, body).await.ok() })
+        });
+        for one in all.collect::<Vec<_>>() {
+            one.await.expect("it is answered");
+        }
+        let comments = admin.get(&format!("/v1/changes/{flag}")).await.ok()["comments"].clone();
+        assert_eq!(comments.as_array().map(Vec::len), Some(9), "{comments}");
     }
 }

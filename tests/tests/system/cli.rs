@@ -387,6 +387,9 @@ async fn the_directory_has_its_commands() {
     cli.run("members delete org_a 'a/b c?'").await.ok();
     cli.run("members show org_a 'a/b c?'").await.refused("MEMBERSHIP_NOT_FOUND");
     cli.run("users delete 'a/b c?'").await.ok();
+    assert!(cli.run("users delete 'a/b c?' --erase").await.ok().starts_with("Erased the user a/b c?"));
+    cli.run("users delete 'a/b c?' --erase").await.refused("USER_NOT_FOUND");
+    cli.run("evaluate -e production --user 'a/b c?' --revision 2").await.refused("ERASED");
     cli.run("organizations delete org_a").await.ok();
     assert_eq!(cli.run("users list").await.ok(), "There are none.\n");
 }
@@ -429,6 +432,21 @@ async fn applications_keys_and_sessions_have_their_commands() {
     assert_eq!((&shown["profile"], &shown["claims"]), (&json!("kinde"), &json!(["email"])));
     assert_eq!(shown["branding"], json!({ "name": "Acme", "colour": "#1a7f5a" }));
     assert!(cli.run("applications list -e production").await.ok().contains("web2"));
+    for (projection, written) in [
+        ("tags=web,app", json!({ "tags": ["app", "web"] })),
+        ("flags=limit", json!({ "flags": ["limit"] })),
+        ("tags=", json!({ "tags": [] })),
+        ("all", json!("all")),
+    ] {
+        cli.run(&format!("applications edit {id} --projection {projection} --claim-budget 30")).await.ok();
+        let shown = cli.json(&format!("applications show {id}")).await;
+        assert_eq!((&shown["projection"], &shown["claim_budget"], &shown["worst_case"]), (&written, &json!(30), &json!(2)));
+    }
+    assert_eq!(cli.run(&format!("applications edit {id} --projection web")).await.code, Some(2));
+    let create = "flags create long --type string --default 'a value that is too long'";
+    assert!(cli.run(create).await.refused("CLAIM_BUDGET_EXCEEDED").contains("--confirm claim-budget"));
+    cli.run(&format!("{create} --confirm claim-budget")).await.ok();
+    cli.run(&format!("applications edit {id} --unset projection,claim_budget")).await.ok();
 
     let said = cli.run(&format!("sessions create --application {id} --user u --organization o")).await.ok();
     assert!(said.contains("good for 600 seconds"), "{said}");
@@ -522,6 +540,42 @@ async fn changes_are_told_in_words() {
     let said = cli.run("changes list --limit 1").await.ok();
     assert!(said.contains("There may be more: --cursor '"), "{said}");
     cli.run("changes show 4711").await.refused("CHANGE_NOT_FOUND");
+
+    let widened = cli.json("flags set f -e production --value true").await;
+    let said = cli.run(&format!("changes show {}", widened["revision"])).await.ok();
+    assert!(said.contains("changed setting f in production\n  ~ value  - → true\n"), "{said}");
+    cli.run(&format!("changes comment {} 'too early'", widened["revision"])).await.ok();
+    let said = cli.run(&format!("changes revert {} --comment 'as told'", widened["revision"])).await.ok();
+    assert!(said.contains("Took change") && said.contains("narrowed"), "{said}");
+    let said = cli.run(&format!("changes show {}", widened["revision"])).await.ok();
+    assert!(said.contains("reverted by") && said.contains("too early"), "{said}");
+    cli.run(&format!("changes revert {}", widened["revision"])).await.refused("CONFIRMATION_REQUIRED");
+    cli.run(&format!("changes revert {} --confirm later-changes", widened["revision"])).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_is_promoted_and_several_writes_are_made_as_one() {
+    let cli = Cli::start(Engine::Sqlite).await;
+    cli.run("flags create f --type boolean --default false").await.ok();
+    cli.run("flags set f -e staging --value true").await.ok();
+    let said = cli.run("flags promote f --from staging --to production").await.ok();
+    assert!(said.contains("Promoted `f` from staging to production") && said.contains("~ value  - → true"), "{said}");
+    let said = cli.run("flags promote f --from staging --to production").await.ok();
+    assert!(said.contains("unchanged") && said.contains("no difference"), "{said}");
+
+    let writes = json!({ "comment": "launch", "writes": [
+        { "method": "POST", "path": "/v1/segments", "body": { "key": "early" } },
+        { "method": "PUT", "path": "/v1/flags/f/environments/production/targeting",
+          "body": { "audience": "some", "segments": ["early"] } },
+    ] });
+    let said = cli.piped("batch -f -", &writes.to_string()).await.ok();
+    assert!(said.contains("Made 2 writes as one change (revision "), "{said}");
+    let said = cli.run("changes list --limit 1").await.ok();
+    assert!(said.contains("launch") && said.contains("added segment early; changed setting f in production"), "{said}");
+    let said = cli.piped("batch -f -", &writes.to_string()).await.refused("SEGMENT_EXISTS");
+    assert!(said.contains("write 0"), "{said}");
+    let broken = cli.run("batch -f /nowhere.json").await;
+    assert_eq!(broken.code, Some(2), "{}", broken.error);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -588,6 +642,10 @@ async fn a_token_is_explained_and_the_past_is_evaluated() {
     let found = cli.json(&format!("explain --session {session} --at 2027-01-15T08:00:30Z")).await;
     assert_eq!(found["flags"]["limit"]["then"]["value"], 1);
     cli.run("explain garbage").await.refused("TOKEN_MALFORMED");
+    for by in ["--jti x", "--request x"] {
+        cli.run(&format!("explain {by}")).await.refused("ISSUANCE_NOT_RECORDED");
+    }
+    assert_eq!(cli.run("explain --jti x --request x").await.code, Some(2));
     cli.run(&format!("explain {token} --flag nothing")).await.refused("FLAG_NOT_FOUND");
     assert_eq!(cli.run("explain").await.code, Some(2));
     assert_eq!(cli.run(&format!("explain --session {session}")).await.code, Some(2));
