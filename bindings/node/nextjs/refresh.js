@@ -16,9 +16,16 @@ async function refresh(settings, jar, session) {
     const { code, message, retryAfter } = error
     if (code === 'GRANT_REFUSED') return { cookies: dropSession(settings, jar), code, message, over: true }
     if (code !== 'ISSUER_UNAVAILABLE' && code !== 'CLIENT_REFUSED') throw error
-    console.warn(`flagbearer: ${code}: ${message}`)
+    warn(settings, code, message, retryAfter)
     return { cookies: [], code, message, retryAfter }
   }
+}
+
+/** Says it once until it may be otherwise, however many requests come meanwhile. */
+function warn(settings, code, message, retryAfter = 0) {
+  if (Date.now() < settings.warnedUntil) return
+  settings.warnedUntil = Date.now() + retryAfter * 1000
+  console.warn(`flagbearer: ${code}: ${message}`)
 }
 
 module.exports = { refresh }

@@ -70,6 +70,8 @@ function read() {
       signIn: `${prefix}flagbearer-sign-in`,
     },
     seal: new Seal(cookiePassword()),
+    /** Until when what is wrong with the issuer has been told, in milliseconds since 1970. */
+    warnedUntil: 0,
     flagbearer: new Flagbearer({
       issuer,
       audience: FLAGBEARER_AUDIENCE || clientId,

@@ -3,12 +3,9 @@
 const { test } = require('node:test')
 const assert = require('node:assert/strict')
 const crypto = require('node:crypto')
-<<<<<<< HEAD
+const { once } = require('node:events')
 const v8 = require('node:v8')
 const vm = require('node:vm')
-=======
-const { once } = require('node:events')
->>>>>>> main
 const { Flagbearer, FlagSet, FlagbearerError } = require('@flagbearer/node')
 const testing = require('@flagbearer/node/testing')
 const { Issuer } = require('./issuer.js')
