@@ -17,4 +17,14 @@ function refusal(cause, code) {
   return new FlagbearerError(CODES.has(cause.code) ? cause.code : code, cause.message, { cause })
 }
 
-module.exports = { FlagbearerError, refusal }
+/** What a door of the native part makes of a document; a refusal also says where in the document, as a JSON pointer. */
+function calledOn(document, door) {
+  try {
+    return door(JSON.stringify(document) ?? 'null')
+  } catch (cause) {
+    const [pointer, ...message] = cause.message.split('\n')
+    throw Object.assign(new FlagbearerError(cause.code, message.join('\n'), { cause }), { pointer })
+  }
+}
+
+module.exports = { FlagbearerError, calledOn, refusal }

@@ -31,6 +31,11 @@ export interface ReaderOptions {
   followWatermark?: boolean
   /** The application's secret, where it keeps one: what tokens are refreshed with. Reading needs none. */
   clientSecret?: string
+  /**
+   * Told of each read of a flag, by any getter: the details, and the set that was read. What it throws goes no further, and is told
+   * once, as a warning of the process.
+   */
+  onRead?: OnRead
   /** Used instead of the global `fetch`. A stream that it has open may keep the process from ending until `close()`. */
   fetch?: typeof globalThis.fetch
 }
@@ -73,6 +78,8 @@ export type ReadErrorCode = 'FLAG_NOT_FOUND' | 'TYPE_MISMATCH' | 'PARSE_ERROR'
 export class FlagbearerError extends Error {
   readonly name: 'FlagbearerError'
   readonly code: ErrorCode
+  /** Of a document that a test gave: where in it the fault is, as a JSON pointer. */
+  readonly pointer?: string
   /** With `ISSUER_UNAVAILABLE`: in how many seconds to ask again. */
   readonly retryAfter?: number
   constructor(code: ErrorCode, message?: string, options?: ErrorOptions)
@@ -97,9 +104,22 @@ export interface FlagDetails<T> {
   errorCode?: ReadErrorCode
 }
 
+/** What a browser is given of a flag: entries rather than members, since a flag may be called `__proto__`. */
+export type PickedFlag = [
+  key: string,
+  flag: { type: 'boolean' | 'string' | 'integer' | 'json'; value: unknown; reason: 'CACHED' | 'DISABLED' | 'STALE' },
+]
+
+export type OnRead = (details: FlagDetails<unknown>, flags: FlagSet) => void | Promise<void>
+
 /** The flags of one verified token. Reads are look-ups: they never throw, convert nothing and ask nobody. */
 export class FlagSet {
   private constructor()
+  /**
+   * A set of these flags without a token, for unit tests. Types are those of the values. Throws for what cannot be a flag;
+   * `pointer` then says which.
+   */
+  static of(flags: Readonly<Record<string, unknown>>): FlagSet
   /** The flag if it is there and boolean, otherwise the default. */
   getBooleanFlag(key: string, defaultValue: boolean): boolean
   /** The flag if it is there and a string, otherwise the default. */
@@ -110,6 +130,11 @@ export class FlagSet {
   getFlag<T>(key: string, defaultValue: T, type?: FlagTypeName): FlagDetails<T>
   /** Every flag that can be read. The object has no prototype. */
   getAllFlags(): Record<string, unknown>
+  /**
+   * These flags as a browser is given them, as JSON: whatever is named here reaches it, and `'all'` is for tokens that hold nothing
+   * that a user may not see. That a flag was picked is not told to `onRead`.
+   */
+  pick(keys: readonly string[] | 'all'): PickedFlag[]
   /** The keys of the flags that differ from those of an older set: added, taken away or changed, as the tokens carry them. Sorted. */
   changedFrom(older: FlagSet): string[]
   /** All the token's claims, frozen. */
@@ -221,7 +246,10 @@ export interface SealedSession {
 export class Flagbearer {
   /** Throws `CONFIGURATION_INVALID`. */
   constructor(options: FlagbearerOptions)
-  /** Rejects with a {@link FlagbearerError}. Whatever is not a string, is empty or missing is `TOKEN_MALFORMED`. */
+  /**
+   * Rejects with a {@link FlagbearerError}. Whatever is not a string, is empty or missing is `TOKEN_MALFORMED`. The same token again
+   * answers the same set, as long as it is good: the last ones are remembered.
+   */
   verify(token: string | null | undefined): Promise<FlagSet>
   /** Seals tokens for a cookie. Throws `COOKIE_TOO_LARGE` with the measured size: what browsers drop is not sealed. */
   sealSession(session: Session, options: SealOptions): string

@@ -4,7 +4,7 @@
 
 const { setTimeout } = require('node:timers/promises')
 const native = require('@flagbearer/native')
-const { FlagbearerError, refusal } = require('./error.js')
+const { FlagbearerError, calledOn, refusal } = require('./error.js')
 const { COOKIE_NAME, Refreshes, Seal, SealedSession, called, post, sealFor } = require('./session.js')
 const { unpack, freeze } = require('./tables.js')
 const { Watermark, Follower, whole } = require('./watermark.js')
@@ -23,11 +23,20 @@ class FlagSet {
   #about
   #claims
   #watermark
+  #report
 
-  /** Of what the native part handed over, read under a watermark; not for users, who get theirs from `verify`. */
-  constructor(tables, watermark) {
+  /**
+   * Of what the native part handed over, read under a watermark, each read told to `report`; not for users, who get theirs from
+   * `verify`.
+   */
+  constructor(tables, watermark, report) {
     this.#texts = tables.split('\u001e')
     this.#watermark = watermark
+    this.#report = report
+  }
+
+  static of(flags) {
+    return new FlagSet(calledOn(flags, native.flagSetOf))
   }
 
   /** What the watermark overrules of this token. */
@@ -59,21 +68,30 @@ class FlagSet {
   }
 
   getBooleanFlag(key, defaultValue) {
+    if (this.#report !== undefined) return this.getFlag(key, defaultValue, 'boolean').value
     const value = this.#read(key, 'boolean', this.#booleans)
     return value === undefined ? defaultValue : value
   }
 
   getStringFlag(key, defaultValue) {
+    if (this.#report !== undefined) return this.getFlag(key, defaultValue, 'string').value
     const value = this.#read(key, 'string', this.#strings)
     return value === undefined ? defaultValue : value
   }
 
   getIntegerFlag(key, defaultValue) {
+    if (this.#report !== undefined) return this.getFlag(key, defaultValue, 'integer').value
     const value = this.#read(key, 'integer', this.#integers)
     return value === undefined ? defaultValue : value
   }
 
   getFlag(key, defaultValue, type) {
+    const details = this.#details(key, defaultValue, type)
+    this.#report?.(details, this)
+    return details
+  }
+
+  #details(key, defaultValue, type) {
     const asked = TYPES.get(type)
     const overruled = this.#overruled
     const killed = overruled?.killed.get(key)
@@ -98,6 +116,12 @@ class FlagSet {
     }
     for (const [key, { value }] of this.#overruled?.killed ?? []) flags[key] = value
     return flags
+  }
+
+  pick(keys) {
+    const wanted = keys === 'all' ? Object.keys(this.getAllFlags()) : keys
+    const found = wanted.map((key) => [key, this.#details(key)]).filter(([, { is_default: missing }]) => !missing)
+    return found.map(([key, { type, value, reason }]) => [key, { type, value, reason }])
   }
 
   changedFrom(older) {
@@ -156,6 +180,7 @@ const OPTIONS = new Map([
   ['discovery', 'boolean'],
   ['followWatermark', 'boolean'],
   ['fetch', 'function'],
+  ['onRead', 'function'],
 ])
 
 function checked(options) {
@@ -170,8 +195,33 @@ function checked(options) {
   return options
 }
 
+/**
+ * The hook, made harmless: whatever becomes of it, the flag is read. That it failed is told once, since it will hardly fail only
+ * once, and a warning for each read would bury all others.
+ */
+function reporting(onRead) {
+  let told = false
+  const failed = (cause) => {
+    if (told) return
+    told = true
+    const detail = cause instanceof Error ? cause.stack : String(cause)
+    process.emitWarning('the hook `onRead` failed; that it does so again is not told', { type: 'FlagbearerWarning', detail })
+  }
+  return (details, flags) => {
+    try {
+      // A rejection that nobody takes would end the process.
+      onRead(details, flags)?.then?.(undefined, failed)
+    } catch (cause) {
+      failed(cause)
+    }
+  }
+}
+
 class Flagbearer {
   #reader
+  /** The flag sets that the core remembers, by their numbers. */
+  #verified = new Map()
+  #report
   #fetch
   #fetching
   #refreshAt = Infinity
@@ -181,8 +231,9 @@ class Flagbearer {
   #refreshes = new Refreshes()
 
   constructor(options) {
-    const { fetch, followWatermark, clientSecret, ...settings } = checked(options ?? {})
+    const { fetch, followWatermark, clientSecret, onRead, ...settings } = checked(options ?? {})
     this.#clientSecret = clientSecret
+    this.#report = onRead == null ? undefined : reporting(onRead)
     try {
       this.#reader = new native.NativeReader({ ...settings, followSeed: followWatermark ? Math.random() : undefined })
     } catch (cause) {
@@ -205,9 +256,21 @@ class Flagbearer {
     this.#follower?.close()
   }
 
-  async verify(token) {
-    const tables = await this.#withKeys((now) => this.#reader.verify(typeof token === 'string' ? token : '', now))
-    return new FlagSet(tables, this.#watermark)
+  verify(token) {
+    return this.#withKeys((now) => this.#flagsOf(typeof token === 'string' ? token : '', now))
+  }
+
+  /** The flag set of a token, or `null` when keys must be fetched first. */
+  #flagsOf(token, now) {
+    const remembered = this.#verified.get(this.#reader.recall(token, now))
+    if (remembered !== undefined) return remembered
+    const verified = this.#reader.verify(token, now)
+    if (verified === null) return null
+    const { tables, number, forgotten } = verified
+    for (const old of forgotten) this.#verified.delete(old)
+    const flags = new FlagSet(tables, this.#watermark, this.#report)
+    this.#verified.set(number, flags)
+    return flags
   }
 
   /** What the core answers once it has the keys that it needs. */

@@ -1,4 +1,33 @@
-import type { FlagSet } from './index.js'
+import type { Flagbearer, FlagSet, ReaderOptions } from './index.js'
+
+/**
+ * Mints tokens as the server does, with a key of its own, so that code that verifies tokens is tested with real ones:
+ *
+ *     const issuer = new TestIssuer()
+ *     const flagbearer = issuer.flagbearer()
+ *     const flags = await flagbearer.verify(issuer.token({ flags: { new_ai_model: true }, organization: 'org_a' }))
+ */
+export class TestIssuer {
+  /** Defaults: `https://flags.example.com`, `app`, `flagbearer`. Throws `CONFIGURATION_INVALID`. */
+  constructor(options?: { issuer?: string; clientId?: string; profile?: 'flagbearer' | 'kinde' | 'workos' })
+  /** A token that carries these flags. Throws for what no server would mint; `pointer` then says what of the facts that is. */
+  token(facts?: {
+    /** A value for each key; types are those of the values. */
+    flags?: Readonly<Record<string, unknown>>
+    /** Default: `user_1`. */
+    user?: string
+    /** Default: none. */
+    organization?: string
+    /** Default: 1. */
+    flagsRevision?: number
+    /** Whole seconds; a token of 0 or less has expired. Default: 300. */
+    expiresIn?: number
+  }): string
+  /** Its public keys, as a JWK set in JSON text: for readers that get keys in a way of their own. */
+  jwks(): string
+  /** A reader of its tokens, which asks no server. */
+  flagbearer(options?: Pick<ReaderOptions, 'leeway' | 'onRead'>): Flagbearer
+}
 
 /** The flag set of a `feature_flags` claim, given as JSON text. */
 export function flagSetOfClaim(claim: string): FlagSet

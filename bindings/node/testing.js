@@ -1,9 +1,11 @@
 'use strict'
 
-// Doors for the shared vectors (tests/vectors). Values cross as JSON text, as they stand in the files.
+// Tokens for the unit tests of applications, and doors for the shared vectors (tests/vectors), whose values cross as JSON text, as
+// they stand in the files.
 
 const native = require('@flagbearer/native')
-const { FlagSet, FlagbearerError } = require('./index.js')
+const { calledOn } = require('./error.js')
+const { Flagbearer, FlagSet, FlagbearerError } = require('./index.js')
 const { Watermark } = require('./watermark.js')
 
 function call(work) {
@@ -14,17 +16,36 @@ function call(work) {
   }
 }
 
-/** One document in, one out; a refusal also says where in the document, as a JSON pointer. */
-function through(door, document) {
-  try {
-    return JSON.parse(door(JSON.stringify(document)))
-  } catch (cause) {
-    const [pointer, ...message] = cause.message.split('\n')
-    throw Object.assign(new FlagbearerError(cause.code, message.join('\n'), { cause }), { pointer })
+/** One document in, one out. */
+const through = (door, document) => JSON.parse(calledOn(document, door))
+
+/** Mints tokens as the server does, with a key of its own. */
+class TestIssuer {
+  #native
+  #settings
+
+  constructor({ issuer = 'https://flags.example.com', clientId = 'app', profile = 'flagbearer' } = {}) {
+    this.#native = call(() => new native.NativeTestIssuer(issuer, clientId, profile))
+    this.#settings = profile === 'flagbearer' ? { issuer, audience: clientId } : { issuer, clientId, profile }
+  }
+
+  token({ flags, user, organization, flagsRevision, expiresIn, ...others } = {}) {
+    // What is not known goes along, for the core to refuse it.
+    const facts = { flags, user, organization, flags_revision: flagsRevision, expires_in: expiresIn, ...others }
+    return calledOn(facts, (text) => this.#native.token(text, Date.now()))
+  }
+
+  jwks() {
+    return call(() => this.#native.jwks())
+  }
+
+  flagbearer(options) {
+    return new Flagbearer({ ...this.#settings, fetch: async () => new Response(this.jwks()), ...options })
   }
 }
 
 // Assigned one by one, so that ES modules see the names.
+exports.TestIssuer = TestIssuer
 exports.flagSetOfClaim = (claim) => new FlagSet(call(() => native.flagSetOfClaim(claim)))
 exports.encodeClaim = (dialect, flags) => call(() => native.encodeClaim(dialect, JSON.stringify(flags)))
 exports.usableKeys = (jwks) => call(() => native.usableKeys(jwks))

@@ -10,6 +10,7 @@ use crate::claim::Dialect;
 use crate::document::{Node, escape};
 use crate::error::{Error, ErrorCode, Result};
 use crate::flag::{FlagKey, FlagType, FlagValue};
+use crate::flag_set::FlagSet;
 use crate::timestamp::Timestamp;
 use crate::token::{AccessToken, Algorithm, Asked, KeySet, Profile, Signer, SigningKey, TYPE_ACCESS_TOKEN, TYPE_JWT};
 
@@ -101,10 +102,19 @@ impl TestIssuer {
     }
 }
 
+/// A flag set without a token: `flags` has a value for each key, whose type is the value's own.
+///
+/// Errors: those of keys and values, with the pointer to the member at fault.
+pub fn flag_set(flags: &Value) -> Result<FlagSet> {
+    let mut claim = String::new();
+    Dialect::Typed.encode(&typed(&Node::root(flags))?, &mut claim);
+    FlagSet::of_claim(&claim)
+}
+
 /// Flags by key, each of the type that its value has.
 fn typed(node: &Node<'_>) -> Result<BTreeMap<FlagKey, FlagValue>> {
     let Value::Object(flags) = node.value else {
-        return Err(node.error(ErrorCode::TypeMismatch, "`flags` has a value for each key"));
+        return Err(node.error(ErrorCode::TypeMismatch, "flags are an object with a value for each key"));
     };
     let mut typed = BTreeMap::new();
     for (key, value) in flags {

@@ -1,5 +1,5 @@
 import type { ReactElement, ReactNode } from 'react'
-import type { FlagDetails, FlagTypeName } from '../index.js'
+import type { FlagDetails, FlagTypeName, PickedFlag } from '../index.js'
 import type { FlagbearerUser } from './index.js'
 
 /** What the server hands to the browser; made by `getClientSession`. */
@@ -7,7 +7,7 @@ export interface ClientSession {
   isAuthenticated: boolean
   user: FlagbearerUser | null
   organization: string | null
-  flags: [key: string, flag: { type: 'boolean' | 'string' | 'integer' | 'json'; value: unknown; reason: 'CACHED' | 'DISABLED' | 'STALE' }][]
+  flags: PickedFlag[]
 }
 
 /** What a refresh came to. */

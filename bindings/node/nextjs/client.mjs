@@ -5,31 +5,9 @@
 
 import { createContext, createElement, useCallback, useContext, useMemo } from 'react'
 import { useRouter } from 'next/navigation'
+import { readPicked } from '../picked.mjs'
 
 const Context = createContext(undefined)
-
-const LETTERS = { __proto__: null, b: 'boolean', s: 'string', i: 'integer', j: 'json' }
-
-function readers(entries) {
-  const flags = new Map(entries)
-  const typed = (type) => (key, defaultValue) => {
-    const flag = flags.get(key)
-    return flag?.type === type ? flag.value : defaultValue
-  }
-  return {
-    getBooleanFlag: typed('boolean'),
-    getStringFlag: typed('string'),
-    getIntegerFlag: typed('integer'),
-    getFlag: (key, defaultValue, type) => {
-      const asked = LETTERS[type] ?? type
-      const flag = flags.get(key)
-      const details = { code: key, type: asked ?? flag?.type, value: defaultValue, defaultValue, is_default: true, reason: 'ERROR' }
-      if (flag === undefined) return { ...details, errorCode: 'FLAG_NOT_FOUND' }
-      if (asked !== undefined && asked !== flag.type) return { ...details, errorCode: 'TYPE_MISMATCH' }
-      return { ...details, value: flag.value, is_default: false, reason: flag.reason }
-    },
-  }
-}
 
 export function FlagbearerProvider({ session, authPath = '/api/auth', children }) {
   const router = useRouter()
@@ -42,7 +20,7 @@ export function FlagbearerProvider({ session, authPath = '/api/auth', children }
   }, [authPath, router])
   const { flags, ...who } = session
   // The session is another object with each rendering on the server, and the same between them.
-  const value = useMemo(() => ({ ...who, ...readers(flags), refresh }), [session, refresh])
+  const value = useMemo(() => ({ ...who, ...readPicked(flags), refresh }), [session, refresh])
   return createElement(Context.Provider, { value }, children)
 }
 

@@ -56,16 +56,9 @@ function getFlagbearerSession() {
   }
 }
 
-/** What the provider in the browser is given. Entries rather than members, since a flag may be called `__proto__`. */
+/** What the provider in the browser is given. */
 function clientSession({ signedIn, user, flags }, wanted) {
-  const keys = wanted === 'all' ? Object.keys(flags.getAllFlags()) : wanted
-  const found = keys.map((key) => [key, flags.getFlag(key)]).filter(([, { is_default: missing }]) => !missing)
-  return {
-    isAuthenticated: signedIn,
-    user: user ?? null,
-    organization: flags.organization,
-    flags: found.map(([key, { type, value, reason }]) => [key, { type, value, reason }]),
-  }
+  return { isAuthenticated: signedIn, user: user ?? null, organization: flags.organization, flags: flags.pick(wanted) }
 }
 
 module.exports = { getFlagbearerSession, verified, KEPT_HEADER }

@@ -1,10 +1,13 @@
 //! Node's door to the core. It converts and never decides; `index.js` adds the HTTP GET and the classes that users see,
 //! `watermark.js` what following needs of the network, and `session.js` what sessions need of it.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
 use flagbearer::error::{Error, ErrorCode, ErrorKind};
 use flagbearer::flag_set::FlagSet;
 use flagbearer::reader::{
-    Came, FETCH_TIMEOUT_SECONDS, Follower, FollowerStep, KeySource, MAX_BODY_BYTES, Poll, Reader, Response, Verdict,
+    Came, FETCH_TIMEOUT_SECONDS, Follower, FollowerStep, KeySource, MAX_BODY_BYTES, Memory, Poll, Reader, Response,
 };
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Verifier, VerifierOptions};
@@ -73,9 +76,36 @@ pub(crate) fn state(follower: Option<&Follower>, revision: Option<f64>, now: f64
     Some(follower?.state_of(revision.map(|revision| revision as i64), instant(now)).as_str())
 }
 
+/// A verified token.
+#[napi(object)]
+pub struct NativeVerified {
+    /// All that JavaScript keeps of the flag set, as one string.
+    pub tables: String,
+    /// What [`NativeReader::recall`] answers from now on.
+    pub number: f64,
+    /// The numbers that it answers no more.
+    pub forgotten: Vec<f64>,
+}
+
+/// Stands in the core's memory for a flag set, which JavaScript keeps by its number: a reference from here would keep a reader
+/// from being collected, since its flag sets know it. No number is given twice, so that none can stand for somebody else's.
+struct Remembered {
+    number: f64,
+    forgotten: Rc<RefCell<Vec<f64>>>,
+}
+
+impl Drop for Remembered {
+    fn drop(&mut self) {
+        self.forgotten.borrow_mut().push(self.number);
+    }
+}
+
 #[napi]
 pub struct NativeReader {
     reader: Reader,
+    memory: Memory<Rc<Remembered>>,
+    verified: Cell<f64>,
+    forgotten: Rc<RefCell<Vec<f64>>>,
 }
 
 #[napi]
@@ -96,17 +126,27 @@ impl NativeReader {
                 Some(seed) => reader.following(seed.to_bits()),
                 None => reader,
             },
+            memory: Memory::default(),
+            verified: Cell::new(0.0),
+            forgotten: Rc::default(),
         })
     }
 
-    /// All that JavaScript keeps of the flag set, as one string, or nothing when keys must be fetched first.
+    /// The number of a token that was verified before and would be again; nothing for any other.
     #[napi]
-    pub fn verify(&self, token: String, now: f64) -> Result<Option<String>, Refusal> {
-        match self.reader.verify(&token, instant(now)) {
-            Ok(Verdict::Verified(flags)) => Ok(Some(flags.tables())),
-            Ok(Verdict::KeysNeeded) => Ok(None),
-            Err(error) => Err(refuse(error)),
-        }
+    pub fn recall(&self, token: String, now: f64) -> Option<f64> {
+        Some(self.reader.recall(&self.memory, &token, instant(now))?.number)
+    }
+
+    /// The flag set of a token, or nothing when keys must be fetched first.
+    #[napi]
+    pub fn verify(&self, token: String, now: f64) -> Result<Option<NativeVerified>, Refusal> {
+        let Some((prepared, keys)) = self.reader.prepare(&token, instant(now)).map_err(refuse)? else { return Ok(None) };
+        let (flags, receipt) = prepared.verify(keys).map_err(refuse)?;
+        let number = self.verified.get();
+        self.verified.set(number + 1.0);
+        self.memory.keep(&token, receipt, Rc::new(Remembered { number, forgotten: self.forgotten.clone() }));
+        Ok(Some(NativeVerified { tables: flags.tables(), number, forgotten: self.forgotten.take() }))
     }
 
     #[napi]

@@ -1,14 +1,17 @@
-//! Doors for the shared vectors: what no user of a reader calls, but every binding must answer alike.
+//! Tokens and flag sets for the unit tests of applications, and doors for the shared vectors: what no user of a reader calls, but
+//! every binding must answer alike.
 
 use flagbearer::document;
 use flagbearer::door;
+use flagbearer::error::Error;
 use flagbearer::flag_set::FlagSet;
 use flagbearer::reader::Reader;
+use flagbearer::testing;
 use flagbearer::token::KeySet;
 use napi_derive::napi;
 use serde_json::Value;
 
-use super::{Refusal, overruled, refuse, state};
+use super::{Refusal, instant, overruled, refuse, state};
 
 /// The flag set of a `feature_flags` claim, handed over as after a verification.
 #[napi]
@@ -36,13 +39,49 @@ pub fn signature_valid(jwks: String, input: &[u8], signature: &[u8]) -> Result<b
     Ok(set.iter().next().is_some_and(|key| key.verify(input, signature).is_ok()))
 }
 
-/// A door of the core's: one JSON document in, one out. A refusal's message is its pointer, a line break, and the message.
-fn through(work: fn(&Value) -> flagbearer::error::Result<Value>, text: &str) -> Result<String, Refusal> {
-    let answer = document::parse(text.as_bytes()).and_then(|value| work(&value));
-    answer.map(|answer| answer.to_string()).map_err(|mut error| {
+/// One JSON document in, and what becomes of it. A refusal's message is its pointer, a line break, and the message.
+fn of_document<A>(text: &str, work: impl FnOnce(&Value) -> Result<A, Error>) -> Result<A, Refusal> {
+    document::parse(text.as_bytes()).and_then(|value| work(&value)).map_err(|mut error| {
         error.message.insert_str(0, &format!("{}\n", error.pointer));
         refuse(error)
     })
+}
+
+/// A door of the core's: one JSON document in, one out.
+fn through(work: fn(&Value) -> Result<Value, Error>, text: &str) -> Result<String, Refusal> {
+    of_document(text, work).map(|answer| answer.to_string())
+}
+
+/// The flag set of flags by key, handed over as after a verification.
+#[napi]
+pub fn flag_set_of(flags: String) -> Result<String, Refusal> {
+    of_document(&flags, testing::flag_set).map(|flags| flags.tables())
+}
+
+/// An issuer without a server.
+#[napi]
+pub struct NativeTestIssuer {
+    issuer: testing::TestIssuer,
+}
+
+#[napi]
+impl NativeTestIssuer {
+    #[napi(constructor)]
+    pub fn new(issuer: String, client_id: String, profile: Option<String>) -> Result<Self, Refusal> {
+        let issuer = testing::TestIssuer::new(&issuer, &client_id, profile.as_deref()).map_err(refuse)?;
+        Ok(Self { issuer })
+    }
+
+    #[napi]
+    pub fn jwks(&self) -> Result<String, Refusal> {
+        self.issuer.jwks().map_err(refuse)
+    }
+
+    /// A token of the facts in a JSON document.
+    #[napi]
+    pub fn token(&self, facts: String, now: f64) -> Result<String, Refusal> {
+        of_document(&facts, |facts| self.issuer.token(facts, instant(now)))
+    }
 }
 
 /// Flags, overrides, a context and a time: what each flag is, and why.

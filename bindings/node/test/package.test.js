@@ -46,7 +46,8 @@ test('it holds its own files and nothing else', () => {
   assert.deepEqual(code.sort(), [
     'README.md', 'error.js', 'hono.d.ts', 'hono.js', 'index.d.ts', 'index.js', 'nextjs/client.d.ts', 'nextjs/client.mjs', 'nextjs/cookies.js',
     'nextjs/index.d.ts', 'nextjs/index.js', 'nextjs/proxy.js', 'nextjs/refresh.js', 'nextjs/routes.js', 'nextjs/session.js', 'nextjs/settings.js',
-    `${native}/index.d.ts`, `${native}/index.js`, `${native}/package.json`, 'package.json', 'session.js', 'tables.js', 'testing.d.ts', 'testing.js',
+    'openfeature/server.d.ts', 'openfeature/server.js', 'openfeature/web.d.ts', 'openfeature/web.mjs', 'opentelemetry.d.ts', 'opentelemetry.js',
+    'picked.mjs', `${native}/index.d.ts`, `${native}/index.js`, `${native}/package.json`, 'package.json', 'session.js', 'tables.js', 'testing.d.ts', 'testing.js',
     'watermark.js',
   ].sort())
   assert.deepEqual(fs.readdirSync(path.join(folder, 'node_modules')).filter((name) => !name.startsWith('.')), ['@flagbearer'])
@@ -72,7 +73,9 @@ test('it works from an ES module, with the same classes as from CommonJS', () =>
 
 for (const [module, type] of [['nodenext', 'module'], ['nodenext', 'commonjs'], ['esnext', 'module']]) {
   test(`its types hold under tsc, with modules ${module} in a package of type ${type}`, () => {
-    fs.cpSync(path.join(PACKAGE, 'node_modules/hono'), path.join(folder, 'node_modules/hono'), { recursive: true })
+    for (const peer of ['hono', '@openfeature', '@opentelemetry']) {
+      fs.cpSync(path.join(PACKAGE, 'node_modules', peer), path.join(folder, 'node_modules', peer), { recursive: true })
+    }
     fs.copyFileSync(path.join(__dirname, 'types.ts'), path.join(folder, 'types.ts'))
     fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ private: true, type }))
     const resolution = module === 'esnext' ? 'bundler' : module

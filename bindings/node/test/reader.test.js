@@ -4,6 +4,8 @@ const { test } = require('node:test')
 const assert = require('node:assert/strict')
 const crypto = require('node:crypto')
 const { once } = require('node:events')
+const v8 = require('node:v8')
+const vm = require('node:vm')
 const { Flagbearer, FlagSet, FlagbearerError } = require('@flagbearer/node')
 const testing = require('@flagbearer/node/testing')
 const { Issuer } = require('./issuer.js')
@@ -118,6 +120,66 @@ test('what one reader does to a JSON value or to the claims is not seen by the n
   assert.throws(() => flags.getFlag('config', null, 'j').value.models.push('b'), TypeError)
   assert.throws(() => (flags.claims.sub = 'x'), TypeError)
   assert.deepEqual(flags.getFlag('config', null, 'j').value, { models: ['a'] })
+})
+
+test('the same token again answers the same set, without a signature, for as long as it would be verified', async (t) => {
+  const { issuer, reader } = await start(t)
+  const offset = { ms: 0 }
+  const real = Date.now.bind(Date)
+  t.mock.method(Date, 'now', () => real() + offset.ms)
+  const token = await issuer.token()
+  const flags = await reader.verify(token)
+  assert.equal(await reader.verify(token), flags)
+  const [head, payload, signature] = token.split('.')
+  const last = signature.at(-2) === 'A' ? 'B' : 'A'
+  await assert.rejects(reader.verify([head, payload, signature.slice(0, -2) + last + signature.at(-1)].join('.')), refused('SIGNATURE_INVALID'))
+  const [, other] = (await issuer.token({ sub: 'user_2' })).split('.')
+  await assert.rejects(reader.verify([head, other, signature].join('.')), refused('SIGNATURE_INVALID'))
+  assert.equal(await reader.verify(token), flags)
+  offset.ms = 306_000
+  await assert.rejects(reader.verify(token), refused('TOKEN_EXPIRED'))
+})
+
+test('keys are refreshed behind the scenes also where all tokens are remembered', async (t) => {
+  const { issuer, reader } = await start(t)
+  const offset = { ms: 0 }
+  const real = Date.now.bind(Date)
+  t.mock.method(Date, 'now', () => real() + offset.ms)
+  const token = await issuer.token({ exp: Math.floor(Date.now() / 1000) + 7200 })
+  await reader.verify(token)
+  offset.ms = 3_600_000
+  const asked = new Promise((resolve) => {
+    issuer.answer = (request, response) => resolve(response.end(JSON.stringify(issuer.jwks)))
+  })
+  await reader.verify(token)
+  await asked
+})
+
+test('a remembered token is refused once the key that signed it is withdrawn', async (t) => {
+  const { issuer, reader } = await start(t)
+  const token = await issuer.token()
+  await reader.verify(token)
+  await issuer.rotate('EdDSA')
+  // Has the keys fetched again.
+  await reader.verify(await issuer.token())
+  await assert.rejects(reader.verify(token), refused('KEY_UNKNOWN'))
+})
+
+test('tokens are remembered up to a bound, and what is forgotten is collected', async (t) => {
+  v8.setFlagsFromString('--expose-gc')
+  const gc = vm.runInNewContext('gc')
+  const issuer = new testing.TestIssuer()
+  const reader = issuer.flagbearer()
+  const tokens = Array.from({ length: 2500 }, (_, number) => issuer.token({ flags: { number } }))
+  const sets = []
+  for (const token of tokens) sets.push(new WeakRef(await reader.verify(token)))
+  // What a reference is asked for stays until the next task.
+  await new Promise(setImmediate)
+  gc()
+  const kept = sets.filter((set) => set.deref() !== undefined).length
+  assert.ok(kept >= 512 && kept <= 1024, `${kept} of ${sets.length} are kept`)
+  assert.equal(sets[0].deref(), undefined)
+  for (const [number, token] of tokens.entries()) assert.equal((await reader.verify(token)).getIntegerFlag('number', -1), number)
 })
 
 test('a hundred tokens at once wait for one fetch', async (t) => {

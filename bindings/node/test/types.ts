@@ -2,7 +2,12 @@
 
 import { Flagbearer, FlagSet, FlagbearerError, type ErrorCode, type FlagDetails } from '@flagbearer/node'
 import { flagbearer, type FlagbearerEnv } from '@flagbearer/node/hono'
-import { flagSetOfClaim } from '@flagbearer/node/testing'
+import { FlagbearerProvider, reading } from '@flagbearer/node/openfeature'
+import { FlagbearerProvider as WebProvider } from '@flagbearer/node/openfeature/web'
+import { onRead } from '@flagbearer/node/opentelemetry'
+import { TestIssuer, flagSetOfClaim } from '@flagbearer/node/testing'
+import { OpenFeature } from '@openfeature/server-sdk'
+import { OpenFeature as WebOpenFeature } from '@openfeature/web-sdk'
 import { Hono } from 'hono'
 
 const reader = new Flagbearer({ issuer: 'https://flags.example.com', audience: 'api', leeway: 5 })
@@ -35,6 +40,26 @@ export async function use(token: string | undefined): Promise<ErrorCode | undefi
     throw error
   }
 }
+
+new Flagbearer({ issuer: 'https://flags.example.com', audience: 'api', onRead })
+new Flagbearer({ issuer: 'https://flags.example.com', audience: 'api', onRead: ({ code, reason }, flags) => console.log(code, reason, flags.organization) })
+// @ts-expect-error a hook is a function
+new Flagbearer({ issuer: 'https://flags.example.com', audience: 'api', onRead: 'log' })
+
+const issuer = new TestIssuer({ profile: 'kinde' })
+const minted: string = issuer.token({ flags: { on: true }, organization: 'org_a', flagsRevision: 2, expiresIn: 60 })
+issuer.flagbearer({ leeway: 0, onRead }).verify(minted)
+// @ts-expect-error there is no such profile
+new TestIssuer({ profile: 'auth0' })
+
+OpenFeature.setProvider(new FlagbearerProvider())
+const read: Promise<boolean> = reading(FlagSet.of({ on: true }), () => OpenFeature.getClient().getBooleanValue('on', false))
+const provider = new WebProvider(FlagSet.of({ on: true }).pick('all'))
+WebOpenFeature.setProvider(provider)
+provider.setFlags(FlagSet.of({}).pick(['on']))
+// @ts-expect-error a browser is given picked flags
+provider.setFlags({ on: true })
+console.log(read)
 
 const app = new Hono<FlagbearerEnv>()
 app.use(flagbearer({ issuer: 'https://flags.example.com', audience: 'api' }))
