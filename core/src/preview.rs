@@ -1,13 +1,17 @@
 //! What a change would do to contexts that are known, one by one. [`crate::effect`] speaks of everybody there could be and
 //! of every later instant; this speaks of somebody, now.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::iter::Peekable;
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use crate::attributes::Attributes;
 use crate::evaluation::{Context, Evaluation, Overrides};
 use crate::flag::Flag;
 use crate::place::Place;
+use crate::projection::Projection;
 use crate::ruleset::Ruleset;
 use crate::subject::SubjectKind;
 use crate::timestamp::Timestamp;
@@ -31,7 +35,16 @@ pub struct Preview {
     for_everybody: bool,
 }
 
-/// What one context has of one flag, before and after. `None` where there is no such flag.
+/// Somebody on one side of a change.
+#[derive(Debug)]
+pub struct Side<'a> {
+    pub context: Context<'a>,
+    pub overrides: Overrides,
+    /// Which flags the context's tokens carry.
+    pub projection: &'a Projection,
+}
+
+/// What one context has of one flag, before and after. `None` where it is not carried.
 pub type Pair<'p> = (Option<Evaluation<'p>>, Option<Evaluation<'p>>);
 
 impl Preview {
@@ -85,31 +98,36 @@ impl Preview {
         [&self.after, &self.before]
     }
 
-    /// What a context has of each flag before and after, in the order of their keys; into `out`, whose former contents go.
-    pub fn pairs<'p>(
-        &'p self,
-        before: (&'p Overrides, &Context<'_>),
-        after: (&'p Overrides, &Context<'_>),
-        now: Timestamp,
-        out: &mut Vec<Pair<'p>>,
-    ) {
-        let side = |ruleset: &'p Ruleset, (overrides, context): (&'p Overrides, &Context<'_>)| {
+    /// What a context has of each flag before and after, in the order of their keys.
+    pub fn pairs<'p>(&'p self, before: &'p Side<'_>, after: &'p Side<'_>, now: Timestamp) -> Pairs<'p> {
+        let carried = |ruleset: &'p Ruleset, side: &'p Side<'_>| {
             let mut evaluations = Vec::new();
-            ruleset.evaluate_all(overrides, context, now, &mut evaluations);
+            ruleset.evaluate_carried(side.projection, &side.overrides, &side.context, now, &mut evaluations);
             evaluations.into_iter().peekable()
         };
-        let (mut before, mut after) = (side(&self.before, before), side(&self.after, after));
-        out.clear();
-        loop {
-            // A key that is deleted and used again is one to whoever reads tokens, though it is two flags.
-            let pair = match (before.peek(), after.peek()) {
-                (None, None) => return,
-                (Some(one), Some(two)) if one.flag.key == two.flag.key => (before.next(), after.next()),
-                (Some(one), Some(two)) if one.flag.key > two.flag.key => (None, after.next()),
-                (None, Some(_)) => (None, after.next()),
-                (Some(_), _) => (before.next(), None),
-            };
-            out.push(pair);
-        }
+        Pairs { before: carried(&self.before, before), after: carried(&self.after, after) }
+    }
+}
+
+/// The pairs of one context.
+#[derive(Debug)]
+pub struct Pairs<'p> {
+    before: Peekable<IntoIter<Evaluation<'p>>>,
+    after: Peekable<IntoIter<Evaluation<'p>>>,
+}
+
+impl<'p> Iterator for Pairs<'p> {
+    type Item = Pair<'p>;
+
+    fn next(&mut self) -> Option<Pair<'p>> {
+        let Self { before, after } = self;
+        // A key that is deleted and used again is one to whoever reads tokens, though it is two flags.
+        let order = match (before.peek(), after.peek()) {
+            (None, None) => return None,
+            (Some(one), Some(two)) => one.flag.key.cmp(&two.flag.key),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+        };
+        Some((before.next_if(|_| order.is_le()), after.next_if(|_| order.is_ge())))
     }
 }

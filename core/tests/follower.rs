@@ -3,8 +3,8 @@
 
 use flagbearer::error::ErrorCode;
 use flagbearer::reader::{
-    Came, DISCONNECTED_SECONDS, Follower, FollowerStep, KeySource, POLL_SECONDS, Poll, Reader, ReaderState, Response,
-    SILENCE_SECONDS,
+    COOL_DOWN_SECONDS, Came, DISCONNECTED_SECONDS, Follower, FollowerStep, KeySource, POLL_SECONDS, Poll, Reader,
+    ReaderState, Response, SILENCE_SECONDS,
 };
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Algorithm, KeySet, Signer, SigningKey, TYPE_WATERMARK, Verifier, VerifierOptions, Watermark};
@@ -269,6 +269,38 @@ fn a_new_key_is_fetched_before_the_watermark_is_believed() {
     rotated.give_keys(&reader, START);
     assert!(matches!(follower.poll(START), FollowerStep::Wait { .. }));
     assert_eq!((revision(follower), follower.state(START)), (Some(5), ReaderState::Fresh));
+}
+
+#[test]
+fn what_was_polled_and_then_refused_is_asked_for_whole_again() {
+    let (server, rotated) = (Server::new(), Server::new());
+    let reader = server.reader();
+    let follower = reader.follower().unwrap();
+    let mut now = START;
+    open(follower, now);
+    now = now.plus_seconds(10);
+    let FollowerStep::Get { id, .. } = after_a_pause(follower, &mut now) else { panic!("it does not poll") };
+    let held = server.watermark(5, now);
+    follower.receive(id, Came::Body { body: held.as_bytes(), etag: Some("\"held\"") }, now);
+    let id = stream(follower, now);
+    follower.receive(id, Came::Failed, now);
+    // An older one, by a key that is not known yet: only once the key is there can it be refused.
+    let FollowerStep::Get { id, .. } = after_a_pause(follower, &mut now) else { panic!("it does not poll") };
+    let replayed = rotated.watermark(4, now);
+    follower.receive(id, Came::Body { body: replayed.as_bytes(), etag: Some("\"replayed\"") }, now);
+    now = now.plus_seconds(COOL_DOWN_SECONDS);
+    assert_eq!(follower.poll(now), FollowerStep::KeysNeeded);
+    rotated.give_keys(&reader, now);
+    let step = match follower.poll(now) {
+        FollowerStep::Wait { until } => {
+            now = until;
+            follower.poll(now)
+        }
+        step => step,
+    };
+    assert_eq!(follower.refusal().map(|error| error.code), Some(ErrorCode::WatermarkOlder));
+    let FollowerStep::Get { etag, .. } = step else { panic!("it does not poll, but: {step:?}") };
+    assert_eq!(etag, None, "that nothing is newer than what was refused would say nothing of what is held");
 }
 
 #[test]

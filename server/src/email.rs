@@ -19,7 +19,8 @@ pub fn is_acceptable(text: &str) -> bool {
         && domain.split('.').all(label)
 }
 
-/// What an account is found by: addresses that differ in the case of letters alone are one person's.
+/// What an account is found by: addresses that differ in the case of ASCII letters alone are one person's. Beyond ASCII,
+/// case is a matter of language, and the databases do not agree with each other on it.
 pub fn key(address: &str) -> String {
-    address.to_lowercase()
+    address.to_ascii_lowercase()
 }

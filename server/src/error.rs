@@ -81,6 +81,9 @@ impl Error {
             "application" => "APPLICATION_NOT_FOUND",
             "session" => "SESSION_NOT_FOUND",
             "change" => "CHANGE_NOT_FOUND",
+            "webhook" => "WEBHOOK_NOT_FOUND",
+            "delivery" => "DELIVERY_NOT_FOUND",
+            "pending change" => "PENDING_CHANGE_NOT_FOUND",
             "identity provider" => "IDENTITY_PROVIDER_NOT_FOUND",
             _ => "NOT_FOUND",
         };

@@ -12,6 +12,7 @@ mod email;
 pub mod error;
 mod http;
 pub mod issuer;
+mod message_key;
 pub mod outbound;
 pub mod password;
 pub mod secret;

@@ -126,6 +126,17 @@ impl Outbound {
         self.send(&url, request).await
     }
 
+    /// Posts JSON, and answers with what status it was taken. What is said with it is not read: nobody here has a use for it.
+    pub async fn post_json(&self, url: &str, headers: &[(&'static str, String)], body: String) -> Result<u16, Refused> {
+        let url = self.check(url)?;
+        let mut request = self.client.post(url.clone()).header("content-type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = request.send().await.map_err(|error| refusal(&error, &url))?;
+        Ok(response.status().as_u16())
+    }
+
     async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Answer, Refused> {
         let failed = |error: reqwest::Error| refusal(&error, url);
         let mut response = request.send().await.map_err(failed)?;

@@ -60,6 +60,13 @@ pub fn random_alphanumeric(length: usize) -> Result<String> {
     Ok(text)
 }
 
+/// A random number from 0 up to 1, to spread what would otherwise come at once.
+pub fn random_fraction() -> Result<f64> {
+    let mut bytes = [0u8; 4];
+    rand::fill(&mut bytes).map_err(|_| Error::internal("the system gave no random numbers"))?;
+    Ok(f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0))
+}
+
 /// The installation's key: 32 random bytes from which all others are derived (HKDF-SHA-256, RFC 5869).
 pub struct InstallationKey {
     sealing: LessSafeKey,

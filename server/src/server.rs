@@ -6,15 +6,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use flagbearer::token::Algorithm;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::{Control, mint_api_key};
 use crate::error::{Error, Result};
 use crate::http::{App, router};
-use crate::issuer::{Issuer, create_keys};
+use crate::issuer::{Issuer, create_keys, make_keys};
 use crate::outbound::Outbound;
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
 use crate::store::{ApiKey, Author, Environment, Role, Store};
@@ -101,9 +102,12 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (stopping, stopped) = oneshot::channel::<()>();
         let issuer = self.app.issuer.clone();
+        let (told, stopping_to_send) = watch::channel(false);
+        let sending = tokio::spawn(self.app.control.clone().send_webhooks(stopping_to_send));
         let stop = async move {
             stop.await;
             issuer.end_following();
+            told.send_replace(true);
             drop(stopping);
         };
         let impatience = async {
@@ -127,6 +131,8 @@ impl Server {
             ended = serving => ended.map_err(Error::internal)?,
             () = impatience => tracing::warn!("some clients never finished their requests; stopping without them"),
         }
+        // Each message takes seconds at the most, and what has arrived is written down before the database is closed.
+        sending.await.map_err(Error::internal)?;
         store.close().await;
         Ok(())
     }
@@ -210,7 +216,7 @@ async fn found(config: &Config, store: &Store) -> Result<(InstallationKey, Optio
         let mut environment = Environment::new(name, write.now);
         environment.standard = number == 0;
         write.insert_environment(&mut environment).await?;
-        create_keys(&mut write, &key, name).await?;
+        create_keys(&mut write, &key, name, &make_keys(Algorithm::ALL.to_vec()).await?).await?;
     }
     let first_key = match config.admin_key {
         Some(_) => None,

@@ -12,6 +12,7 @@ mod server;
 mod signed_in;
 mod upstream;
 mod watermark;
+mod webhook;
 
 pub use api::{Answer, Api};
 pub use browser::{Browser, Form, Page};
@@ -24,6 +25,7 @@ pub use server::{ADMIN_KEY, BEGINNING, TestServer, config};
 pub use signed_in::SignedIn;
 pub use upstream::{Asked, METADATA, Reply, Upstream};
 pub use watermark::WatermarkStream;
+pub use webhook::verified;
 
 /// Writes each test twice: once for SQLite, once for PostgreSQL. The body gets the engine.
 ///

@@ -48,6 +48,14 @@ impl TestServer {
         Self::with(&config, Arc::new(database), clock).await
     }
 
+    /// A server that was founded in the real time, in which what is not ours lives.
+    pub async fn start_in_the_present(engine: Engine, adapt: impl FnOnce(&mut Config)) -> Self {
+        let (database, clock) = (Database::create(engine).await, Arc::new(ManualClock::at(present())));
+        let mut config = config(&database);
+        adapt(&mut config);
+        Self::with(&config, Arc::new(database), clock).await
+    }
+
     /// A server on a database that there is: another replica, or the same again.
     pub async fn on(database: Arc<Database>, clock: Arc<ManualClock>) -> Self {
         let config = config(&database);
@@ -56,7 +64,13 @@ impl TestServer {
 
     /// Another replica of this server: one more for the same issuers.
     pub async fn replica(&self) -> Self {
-        let config = Config { public_url: Some(self.url.clone()), ..config(&self.database) };
+        self.replica_with(|_| {}).await
+    }
+
+    /// The same, with other options.
+    pub async fn replica_with(&self, adapt: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { public_url: Some(self.url.clone()), ..config(&self.database) };
+        adapt(&mut config);
         Self::with(&config, self.database.clone(), self.clock.clone()).await
     }
 
@@ -77,8 +91,7 @@ impl TestServer {
 
     /// Sets the clock to the real time, in which what is not ours lives.
     pub fn live_in_the_present(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
-        self.clock.advance(i64::try_from(now).expect("a time") - self.clock.now().seconds());
+        self.clock.advance(present().seconds() - self.clock.now().seconds());
     }
 
     /// The API as an administrator uses it.
@@ -108,6 +121,11 @@ impl TestServer {
         }
         self.database.clone()
     }
+}
+
+fn present() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
+    Timestamp::from_seconds(i64::try_from(now).expect("a time"))
 }
 
 /// What test servers are started with.

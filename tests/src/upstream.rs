@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flagbearer::token::{Algorithm, KeySet, SigningKey, TYPE_JWT};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::BEGINNING;
 
@@ -58,8 +60,11 @@ pub struct Upstream {
 #[derive(Debug, Default)]
 struct Inner {
     replies: Mutex<HashMap<String, Reply>>,
-    asked: Mutex<Vec<Asked>>,
+    asked: watch::Sender<Vec<Asked>>,
 }
+
+/// How long a test waits for a request before it fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where its keys are.
 const KEYS: &str = "/keys";
@@ -141,7 +146,17 @@ impl Upstream {
 
     /// All that was asked of a path.
     pub fn asked(&self, path: &str) -> Vec<Asked> {
-        self.inner.asked.lock().expect("requests").iter().filter(|asked| asked.path == path).cloned().collect()
+        self.inner.asked.borrow().iter().filter(|asked| asked.path == path).cloned().collect()
+    }
+
+    /// All that was asked of a path, once it is this many times.
+    pub async fn asked_times(&self, path: &str, times: usize) -> Vec<Asked> {
+        let mut asked = self.inner.asked.subscribe();
+        let enough = asked.wait_for(|asked| asked.iter().filter(|asked| asked.path == path).count() >= times);
+        if tokio::time::timeout(PATIENCE, enough).await.is_err() {
+            panic!("`{path}` was asked {} times, not {times}", self.asked(path).len());
+        }
+        self.asked(path)
     }
 
     /// How often its keys were fetched.
@@ -168,7 +183,7 @@ impl Drop for Upstream {
 async fn answer(inner: Arc<Inner>, mut stream: TcpStream) {
     let Some(asked) = read(&mut stream).await else { return };
     let reply = inner.replies.lock().expect("replies").get(&asked.path).cloned();
-    inner.asked.lock().expect("requests").push(asked);
+    inner.asked.send_modify(|all| all.push(asked));
     let text = |status: u16, extra: &str, body: &str| {
         format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n{extra}\r\n{body}", body.len())
     };

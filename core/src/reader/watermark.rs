@@ -242,11 +242,19 @@ impl Follower {
     /// Answers whether it is believed, or may be once there are keys.
     fn believe(&self, course: &mut Course, step: u64, text: &str, now: Timestamp) -> bool {
         match self.verified(text, now) {
-            Ok(Some(watermark)) => self.take(course, step, watermark, now),
-            Ok(None) => course.unverified = Some((step, text.to_owned())),
-            Err(error) => course.disbelieve(step, error),
+            Ok(Some(watermark)) => {
+                self.take(course, step, watermark, now);
+                course.refusal.is_none()
+            }
+            Ok(None) => {
+                course.unverified = Some((step, text.to_owned()));
+                true
+            }
+            Err(error) => {
+                course.disbelieve(step, error);
+                false
+            }
         }
-        course.refusal.is_none()
     }
 
     /// The watermark, once keys for it are held.
@@ -360,9 +368,10 @@ impl Course {
         }
     }
 
-    /// From here on, what a stream says says nothing of the watermark held.
+    /// From here on, what a stream says, or that nothing is newer than what was polled, says nothing of the watermark held.
     fn disbelieve(&mut self, step: u64, error: Error) {
         self.refusal = Some(error);
+        self.etag = None;
         let stream = self.under_way.as_mut().filter(|under_way| under_way.id == step);
         if let Some(UnderWay { what: What::Stream { current, .. }, .. }) = stream {
             *current = false;

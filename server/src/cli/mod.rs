@@ -24,6 +24,7 @@ mod show;
 mod token;
 mod users;
 mod value;
+mod webhooks;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -97,6 +98,8 @@ enum Command {
     ApiKeys(Talk<api_keys::Command>),
     /// Identity providers: where users sign in with an account that they have elsewhere, and whose tokens are exchanged.
     IdentityProviders(Talk<identity_providers::Command>),
+    /// Webhooks: who is told when flags come, change or go.
+    Webhooks(Talk<webhooks::Command>),
     /// Signing keys: what tokens are signed with, and their rotation.
     Keys(Talk<keys::Command>),
     /// Sessions: signed-in users, each with an access token that is refreshed.
@@ -141,6 +144,7 @@ impl Command {
             Self::Applications(talk) => talk.run().await,
             Self::ApiKeys(talk) => talk.run().await,
             Self::IdentityProviders(talk) => talk.run().await,
+            Self::Webhooks(talk) => talk.run().await,
             Self::Keys(talk) => talk.run().await,
             Self::Sessions(talk) => talk.run().await,
             Self::Changes(talk) => talk.run().await,

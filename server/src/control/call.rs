@@ -262,6 +262,11 @@ impl Call {
         self.role(&[Role::Administrator], "administer the installation")
     }
 
+    /// May say something of changes that it sees.
+    pub fn may_comment(&self) -> Result<()> {
+        self.role(&[Role::Editor, Role::Administrator], "comment on changes")
+    }
+
     /// May start and end sessions, and evaluate, in this environment.
     pub fn may_serve(&self, environment: &str) -> Result<()> {
         self.role(&[Role::Application, Role::Administrator], "start or end sessions")?;

@@ -2,6 +2,7 @@
 
 use flagbearer::document::Node;
 use flagbearer::error::ErrorCode;
+use flagbearer::token::Algorithm;
 use serde_json::{Value, json};
 
 use super::effects::Outcome;
@@ -68,6 +69,7 @@ impl Control {
         environment.sign_up = members.optional("sign_up").map(|node| node.boolean()).transpose()?.unwrap_or(false);
         environment.host = members.optional("host").as_ref().map(host).transpose()?;
         members.finish()?;
+        let keys = issuer::make_keys(Algorithm::ALL.to_vec()).await?;
         let mut write = self.open(call).await?;
         environment.created_at = write.now;
         let others = write.environments().await?;
@@ -86,7 +88,7 @@ impl Control {
             return Err(Error::conflict("ENVIRONMENT_NAME_USED", detail));
         }
         write.insert_environment(&mut environment).await?;
-        issuer::create_keys(&mut write, &self.key, &name).await?;
+        issuer::create_keys(&mut write, &self.key, &name, &keys).await?;
         let revision = write.revision;
         let body = self.environment_answer(&environment)?;
         self.conclude(write, call, Outcome::default(), Answer::created(body, revision)).await

@@ -17,11 +17,14 @@ mod lifecycle;
 mod overrides;
 mod password_resets;
 mod preview;
+mod revert;
 mod roster;
 mod segments;
+mod sender;
 mod sessions;
 mod settings;
 mod signing_keys;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use flagbearer::flag::Flag;
 use flagbearer::preview::Preview;
+use flagbearer::projection::Projection;
 use flagbearer::subject::SubjectKind;
 use flagbearer::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
@@ -161,10 +162,15 @@ impl Survey {
         let organizations = page.iter().filter_map(|session| session.organization.as_deref()).collect();
         let facts = self.facts(connection, users, organizations).await?;
         for session in page {
+            // No session is without its application.
+            let Some(application) = self.applications.get(&session.application) else { continue };
+            let carried = &application.projection;
+            let to_be_carried = self.edited.projection_of(&session.application).unwrap_or(carried);
             let asker = Asker {
                 environment: &session.environment,
                 user: Some(&session.user),
                 organization: session.organization.as_deref(),
+                projections: [carried, to_be_carried],
             };
             let sides = facts.sides(&self.edited, &self.overrides, asker);
             let mut shifts = Vec::new();
@@ -172,20 +178,20 @@ impl Survey {
                 shifts.push(Shift::Ends);
             } else {
                 let place = self.place(&session.environment);
-                shifts.extend(place.into_iter().flat_map(|place| sides.shifts(&place.preview, self.now)));
+                let of_flags = place.into_iter().flat_map(|place| sides.shifts(&place.preview, self.now));
+                shifts.extend(of_flags.filter(|shift| shift.is_seen_in(application.profile.dialect())));
                 shifts.extend(self.edited.shown(session).map(Shift::Claim));
             }
             if !shifts.is_empty() {
                 found.sessions.add(&session.id, &session.environment, &shifts, || whose(session));
-                found.turned_over_by = found.turned_over_by.max(self.turned_over(session));
+                found.turned_over_by = found.turned_over_by.max(self.turned_over(session, application));
             }
         }
         Ok(())
     }
 
     /// When the last access token of a session expires that may be out; `None` where none is.
-    fn turned_over(&self, session: &LivingSession) -> Option<Timestamp> {
-        let application = self.applications.get(&session.application)?;
+    fn turned_over(&self, session: &LivingSession, application: &Application) -> Option<Timestamp> {
         // Within the grace a retry is given another token, of which nothing is noted.
         let last = session.rotated_at.map_or(session.created_at, |at| at.plus_seconds(application.grace));
         let expires_at = last.min(self.now).plus_seconds(application.access_token_ttl).min(session.absolute_expires_at);
@@ -226,10 +232,12 @@ impl Survey {
             let concerned = self.places.iter().filter(|place| place.preview.is_for_everybody() || edited.contains(id));
             for place in concerned {
                 let (user, organization) = (only(SubjectKind::User), only(SubjectKind::Organization));
-                let asker = Asker { environment: &place.name, user, organization };
+                let projections = [&Projection::All; 2];
+                let asker = Asker { environment: &place.name, user, organization, projections };
                 let sides = facts.sides(&self.edited, &self.overrides, asker);
                 let whose = || Map::from_iter([(kind.as_str().to_owned(), Value::from(*id))]);
-                listing.add(id, &place.name, &sides.shifts(&place.preview, self.now), whose);
+                let shifts: Vec<Shift<'_>> = sides.shifts(&place.preview, self.now).collect();
+                listing.add(id, &place.name, &shifts, whose);
             }
         }
         Ok(())

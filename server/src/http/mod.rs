@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{Method, Uri};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use ipnet::IpNet;
@@ -68,8 +68,15 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(nothing_here)
         .method_not_allowed_fallback(unknown_method)
+        .layer(map_response(kept_by_nobody))
         .layer(from_fn(request_id::layer))
         .with_state(app)
+}
+
+/// What does not say that it is public is its caller's alone, and often a secret: nobody on the way keeps it (RFC 6749 §5.1).
+async fn kept_by_nobody(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Said in the shape that whoever asks at such a path reads.
@@ -138,10 +145,19 @@ fn small() -> Router<App> {
             "/v1/identity-providers/{provider}",
             get(admin::identity_provider).patch(admin::patch_identity_provider).delete(admin::delete_identity_provider),
         )
+        .route("/v1/webhooks", post(admin::create_webhook).get(admin::webhooks))
+        .route("/v1/webhooks/{webhook}", get(admin::webhook).patch(admin::patch_webhook).delete(admin::delete_webhook))
+        .route("/v1/webhooks/{webhook}/rotate-secret", post(admin::rotate_webhook_secret))
+        .route("/v1/webhooks/{webhook}/test", post(admin::test_webhook))
+        .route("/v1/webhooks/{webhook}/deliveries", get(admin::deliveries))
+        .route("/v1/webhooks/{webhook}/deliveries/{delivery}", get(admin::delivery))
+        .route("/v1/webhooks/{webhook}/deliveries/{delivery}/redeliver", post(admin::redeliver))
         .route("/v1/signing-keys", get(admin::signing_keys))
         .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))
         .route("/v1/changes/{revision}", get(admin::change))
+        .route("/v1/changes/{revision}/comments", post(admin::comment_on_change))
+        .route("/v1/changes/{revision}/revert", post(admin::revert_change))
         .route("/v1/evaluate", get(admin::evaluate))
         .route("/v1/explain", post(admin::explain))
         .route("/v1/sessions", post(admin::start_session).get(admin::sessions).delete(admin::end_sessions))

@@ -38,11 +38,11 @@ pub async fn make(algorithms: Vec<Algorithm>) -> Result<Vec<SigningKey>> {
     Ok(tokio::task::spawn_blocking(make).await.map_err(Error::internal)??)
 }
 
-/// Gives a new environment its first keys, one per algorithm.
-pub async fn create(write: &mut Write, key: &InstallationKey, environment: &str) -> Result<()> {
+/// Gives a new environment its first keys, which sign at once.
+pub async fn create(write: &mut Write, key: &InstallationKey, environment: &str, made: &[SigningKey]) -> Result<()> {
     let signs_from = write.now;
-    for made in make(Algorithm::ALL.to_vec()).await? {
-        insert(write, key, environment, &made, signs_from).await?;
+    for made in made {
+        insert(write, key, environment, made, signs_from).await?;
     }
     Ok(())
 }
@@ -119,26 +119,39 @@ pub async fn rotate(
 }
 
 impl Issuer {
-    /// Rotates the keys that have been signing for so many days. Answers how many. Replicas may do so at the same time: the
-    /// first one rotates, the others find it done.
+    /// Rotates the keys that have been signing for so many days. Answers how many; what fails is said in the log, and keeps
+    /// no other environment's keys from it. Replicas may do so at the same time: the first one rotates, the others find it
+    /// done.
     pub async fn rotate_due_keys(&self, days: u32) -> Result<usize> {
-        let seconds = i64::from(days) * 86_400;
-        let due = |now: Timestamp| now.plus_seconds(-seconds);
+        let due = self.store.now().plus_seconds(-seconds(days));
         let mut rotated = 0;
-        for (environment, algorithm) in self.store.signing_keys_since(due(self.store.now())).await? {
-            let made = make(vec![algorithm]).await?;
-            let mut write = self.store.write().await?;
-            let before = due(write.now);
-            let keys = write.signing_keys(&environment).await?;
-            let mut newest = keys.iter().filter(|key| key.algorithm == algorithm && key.retired_at.is_none());
-            if newest.next().is_none_or(|key| key.signs_from > before) {
-                continue;
+        for (environment, algorithm) in self.store.signing_keys_since(due).await? {
+            match self.rotate_due(&environment, algorithm, days).await {
+                Ok(true) => rotated += 1,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(environment, %algorithm, %error, "a signing key could not be rotated"),
             }
-            rotate(&mut write, &self.key, &environment, &made, Manner::Scheduled).await?;
-            let comment = format!("the {algorithm} key has been signing for {days} days");
-            write.commit(&Author::system("scheduled rotation", comment)).await?;
-            rotated += 1;
         }
         Ok(rotated)
     }
+
+    /// Answers whether there still was one to rotate.
+    async fn rotate_due(&self, environment: &str, algorithm: Algorithm, days: u32) -> Result<bool> {
+        let made = make(vec![algorithm]).await?;
+        let mut write = self.store.write().await?;
+        let due = write.now.plus_seconds(-seconds(days));
+        let keys = write.signing_keys(environment).await?;
+        let mut newest = keys.iter().filter(|key| key.algorithm == algorithm && key.retired_at.is_none());
+        if newest.next().is_none_or(|key| key.signs_from > due) {
+            return Ok(false);
+        }
+        rotate(&mut write, &self.key, environment, &made, Manner::Scheduled).await?;
+        let comment = format!("the {algorithm} key has been signing for {days} days");
+        write.commit(&Author::system("scheduled rotation", comment)).await?;
+        Ok(true)
+    }
+}
+
+fn seconds(days: u32) -> i64 {
+    i64::from(days) * 86_400
 }

@@ -3,7 +3,7 @@
 
 use super::engine::{Connection, params};
 use super::{Store, User};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Somebody whom a provider sends.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ impl Store {
                 return Ok(Some(user));
             }
         }
-        Ok(None)
+        Err(Error::unavailable())
     }
 
     /// Creates what is missing; `None` where another request created the same identity meanwhile.

@@ -35,6 +35,13 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0004_kills.sql"),
         include_str!("../../migrations/postgres/0004_kills.sql"),
     ),
+    (5, "log", include_str!("../../migrations/sqlite/0005_log.sql"), include_str!("../../migrations/postgres/0005_log.sql")),
+    (
+        7,
+        "webhooks approvals",
+        include_str!("../../migrations/sqlite/0007_webhooks_approvals.sql"),
+        include_str!("../../migrations/postgres/0007_webhooks_approvals.sql"),
+    ),
 ];
 
 pub async fn run(engine: &Engine) -> Result<()> {

@@ -9,6 +9,7 @@ use flagbearer::document::Node;
 use flagbearer::flag::Flag;
 use flagbearer::place::{Part, Place};
 use flagbearer::preview::Personal;
+use flagbearer::projection::Projection;
 use flagbearer::setting::Override;
 use flagbearer::subject::SubjectKind;
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub struct Edited {
     /// Where each document that tokens show stands in `edits`.
     memberships: HashMap<(String, String), usize>,
     applications: HashMap<String, usize>,
+    /// After the write, of applications that it edits.
+    projections: HashMap<String, Projection>,
 }
 
 /// Overrides after the write, by flag id; none where they are gone. By whose they are, and in which environment.
@@ -46,6 +49,12 @@ pub struct Shown<'e> {
     pub claim: &'static str,
     pub from: &'e Value,
     pub to: &'e Value,
+}
+
+/// Whether an edit lets an application's tokens carry other flags.
+fn reprojects(edit: &Edit) -> bool {
+    let projection = |document: &Option<Value>| document.as_ref().map(|document| document["projection"].clone());
+    edit.entity == Entity::Application && edit.after.is_some() && projection(&edit.before) != projection(&edit.after)
 }
 
 fn attributes(document: Option<&Value>) -> Result<Attributes> {
@@ -65,6 +74,7 @@ impl Edited {
             gone_members: HashSet::new(),
             memberships: HashMap::new(),
             applications: HashMap::new(),
+            projections: HashMap::new(),
         };
         for (position, edit) in edits.iter().enumerate() {
             edited.sort(position, edit)?;
@@ -95,6 +105,10 @@ impl Edited {
             Entity::Application => {
                 if gone {
                     self.gone_applications.insert(id());
+                }
+                if let Some(document) = &edit.after {
+                    let projection = Projection::parse(&Node::root(&document["projection"])).map_err(Error::internal)?;
+                    self.projections.insert(id(), projection);
                 }
                 self.applications.insert(id(), position);
             }
@@ -143,8 +157,13 @@ impl Edited {
         Personal {
             overridden: self.edits.iter().filter(here).map(|edit| edit.id.as_str()).collect(),
             attributes: SubjectKind::BOTH.into_iter().flat_map(of).collect(),
-            every_flag: false,
+            every_flag: self.edits.iter().any(|edit| edit.environment.as_deref() == Some(environment) && reprojects(edit)),
         }
+    }
+
+    /// Which flags an application's tokens carry after the write, where it edits the application.
+    pub fn projection_of(&self, application: &str) -> Option<&Projection> {
+        self.projections.get(application)
     }
 
     /// Overrides as the write would leave them, of flags that can be touched.

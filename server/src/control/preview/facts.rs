@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use flagbearer::attributes::Attributes;
 use flagbearer::evaluation::{Context, Overrides, Subject};
-use flagbearer::preview::{Pair, Preview};
+use flagbearer::preview::{Pair, Preview, Side};
+use flagbearer::projection::Projection;
 use flagbearer::setting::Override;
 use flagbearer::subject::SubjectKind;
 use flagbearer::timestamp::Timestamp;
@@ -32,13 +33,8 @@ pub struct Asker<'a> {
     pub environment: &'a str,
     pub user: Option<&'a str>,
     pub organization: Option<&'a str>,
-}
-
-/// Somebody on one side of a write.
-#[derive(Debug)]
-struct Side<'a> {
-    overrides: Overrides,
-    context: Context<'a>,
+    /// Which flags are carried, before and after.
+    pub projections: [&'a Projection; 2],
 }
 
 /// Somebody on both sides.
@@ -56,14 +52,19 @@ impl<'a> Asker<'a> {
         }
     }
 
-    fn side(&self, overrides: [Held; 2], attributes: impl Fn(SubjectKind, &str) -> Option<&'a Attributes>) -> Side<'a> {
+    fn side(
+        &self,
+        projection: &'a Projection,
+        overrides: [Held; 2],
+        attributes: impl Fn(SubjectKind, &str) -> Option<&'a Attributes>,
+    ) -> Side<'a> {
         let [user, organization] = overrides;
         let subject = |kind| {
             let id = self.id(kind)?;
             Some(Subject { id, attributes: attributes(kind, id).unwrap_or(Attributes::NONE) })
         };
         let context = Context { user: subject(SubjectKind::User), organization: subject(SubjectKind::Organization) };
-        Side { overrides: Overrides { user, organization }, context }
+        Side { context, overrides: Overrides { user, organization }, projection }
     }
 }
 
@@ -73,9 +74,11 @@ impl Facts {
         let known = |kind: SubjectKind, id: &str| self.attributes[kind as usize].get(id);
         let standing = SubjectKind::BOTH.map(|kind| self.held(kind, asker).to_vec());
         let left = SubjectKind::BOTH.map(|kind| left(self.held(kind, asker), overrides, kind, asker));
+        let [carried, to_be_carried] = asker.projections;
         Sides {
-            before: asker.side(standing, known),
-            after: asker.side(left, |kind, id| edited.attributes_of(kind, id).or_else(|| known(kind, id))),
+            before: asker.side(carried, standing, known),
+            after: asker
+                .side(to_be_carried, left, |kind, id| edited.attributes_of(kind, id).or_else(|| known(kind, id))),
         }
     }
 
@@ -90,11 +93,8 @@ impl Facts {
 
 impl Sides<'_> {
     /// The flags that are another value to whoever reads the next token.
-    pub fn shifts<'p>(&'p self, preview: &'p Preview, now: Timestamp) -> Vec<Shift<'p>> {
-        let mut pairs: Vec<Pair<'p>> = Vec::new();
-        let Self { before, after } = self;
-        preview.pairs((&before.overrides, &before.context), (&after.overrides, &after.context), now, &mut pairs);
-        pairs.into_iter().filter_map(shift).collect()
+    pub fn shifts<'p>(&'p self, preview: &'p Preview, now: Timestamp) -> impl Iterator<Item = Shift<'p>> {
+        preview.pairs(&self.before, &self.after, now).filter_map(shift)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flagbearer::claim::Dialect;
 use flagbearer::flag::{FlagKey, FlagValue};
 use serde_json::{Map, Value};
 
@@ -22,6 +23,14 @@ pub enum Shift<'a> {
 }
 
 impl Shift<'_> {
+    /// Whether a claim of this dialect is another for it.
+    pub fn is_seen_in(&self, dialect: Dialect) -> bool {
+        match (self, dialect) {
+            (Self::Flag { from, to, .. }, Dialect::Keys) => is_listed(*from) != is_listed(*to),
+            _ => true,
+        }
+    }
+
     fn put(&self, document: &mut Map<String, Value>) {
         let value = |value: Option<&FlagValue>| value.map(FlagValue::to_json).unwrap_or_default();
         let (what, name, from, to) = match *self {
@@ -36,6 +45,11 @@ impl Shift<'_> {
             document.insert(member.to_owned(), said);
         }
     }
+}
+
+/// Whether a claim that lists keys has that of a flag with this value.
+fn is_listed(value: Option<&FlagValue>) -> bool {
+    value == Some(&FlagValue::Boolean(true))
 }
 
 /// Those for whom something changes: counted, and the first changes in order of id and environment.
