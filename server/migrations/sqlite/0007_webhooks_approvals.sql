@@ -56,12 +56,15 @@ CREATE TABLE pending_changes (
     number        INTEGER PRIMARY KEY, -- their order
     id            TEXT NOT NULL UNIQUE,
     state         TEXT NOT NULL CHECK (state IN ('pending', 'applied', 'rejected', 'withdrawn')),
-    document      TEXT NOT NULL,               -- who proposed what, and what it touches
+    author        TEXT NOT NULL,
+    environment   TEXT,                  -- the one that it is about; NULL: several, or all
+    document      TEXT NOT NULL,         -- who proposed what, and what it touches
     base_revision INTEGER NOT NULL,            -- the last change when it was proposed
     created_at    INTEGER NOT NULL,
-    decision      TEXT,                        -- who decided, when, and why
+    decision      TEXT,                  -- who decided, when, and why
     revision      INTEGER                      -- the change that it became
 ) STRICT;
+CREATE INDEX pending_changes_state ON pending_changes (state, number);
 
 CREATE TABLE pending_comments (
     pending_change TEXT NOT NULL REFERENCES pending_changes (id) ON DELETE CASCADE,

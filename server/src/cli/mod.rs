@@ -14,6 +14,7 @@ mod identity_providers;
 mod keys;
 mod members;
 mod organizations;
+mod pending;
 mod rules;
 mod sample;
 mod segments;
@@ -105,6 +106,8 @@ enum Command {
     Sessions(Talk<sessions::Command>),
     /// The change log: who changed what, when, and why.
     Changes(Talk<changes::Command>),
+    /// Pending changes: what waits for a second administrator.
+    Pending(Talk<pending::Command>),
     /// What a user gets in an organization, and why: now, or as of any moment.
     Evaluate(evaluate::Arguments),
     /// What an access token said and why, what it would say now, and who or what changed it.
@@ -147,6 +150,7 @@ impl Command {
             Self::Keys(talk) => talk.run().await,
             Self::Sessions(talk) => talk.run().await,
             Self::Changes(talk) => talk.run().await,
+            Self::Pending(talk) => talk.run().await,
             Self::Evaluate(arguments) => evaluate::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
             Self::Token { command } => token::run(command).await,

@@ -191,6 +191,14 @@ impl Client {
             }
             return Ok(answer);
         }
+        if answer["state"] == "pending" && answer["writes"].is_array() {
+            let id = words(&answer["id"]);
+            let effect = words(&answer["effect"]);
+            print(&format!(
+                "Not done yet: {id} waits for a second administrator ({effect})\n  flagbearer pending approve {id}\n"
+            ));
+            return Ok(answer);
+        }
         let revision = answer["revision"].as_i64().map(|revision| format!(" (revision {revision})")).unwrap_or_default();
         match effect(&answer) {
             effect if effect.is_empty() => print(&format!("{}{revision}\n", plain(done))),

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod approvals;
 mod batch;
 mod boolean_flags;
 mod call;
@@ -28,6 +29,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
+pub use approvals::Begun;
 pub use batch::Batch;
 pub use boolean_flags::BooleanFlag;
 pub use call::{Actor, Answer, Call, IfMatch, Once, Request, Success};
@@ -109,6 +111,12 @@ impl Control {
         call.no_preview()?;
         let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
         outcome.hold_back(call, &protected.collect())?;
+        if call.approved.is_none() && !outcome.is_kill {
+            let environments = write.awaiting_approval().await?;
+            if !environments.is_empty() {
+                return self.propose(write, call, &answer, environments).await;
+            }
+        }
         self.commit(write, call, answer).await
     }
 

@@ -29,7 +29,7 @@ impl Control {
         self.deliverable(&webhook)?;
         let key = MessageKey::generate()?;
         let secrets = Secrets { sealed: key.seal(&self.key, &webhook.id)?, former: None };
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         if let Some(environment) = &webhook.environment {
             write.environment(environment).await?;
         }
@@ -64,7 +64,7 @@ impl Control {
     pub async fn patch_webhook(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let mut stored = write.webhook(id).await?;
         call.check_match(stored.revision)?;
         let webhook = stored.webhook.patched(&call.body)?;
@@ -82,7 +82,7 @@ impl Control {
     pub async fn delete_webhook(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.may_administer()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let stored = write.webhook(id).await?;
         call.check_match(stored.revision)?;
         write.delete_webhook(&stored.webhook).await?;
@@ -102,7 +102,7 @@ impl Control {
             members.finish()?;
         }
         let key = MessageKey::generate()?;
-        let mut write = self.store.write().await?;
+        let mut write = self.open(call).await?;
         let mut stored = write.webhook(id).await?;
         call.check_match(stored.revision)?;
         let former = (!emergency).then(|| (stored.secrets.sealed, write.now.plus_seconds(OVERLAP)));
@@ -121,7 +121,7 @@ impl Control {
         call.only(&[])?;
         call.may_administer()?;
         call.no_body()?;
-        call.no_urgency()?;
+        call.no_change()?;
         let webhook = self.store.read().await?.webhook(id).await?.webhook;
         enabled(&webhook)?;
         let delivery = self.store.enqueue_test(&webhook).await?;
@@ -160,7 +160,7 @@ impl Control {
         call.only(&[])?;
         call.may_administer()?;
         call.no_body()?;
-        call.no_urgency()?;
+        call.no_change()?;
         enabled(&self.store.read().await?.webhook(webhook).await?.webhook)?;
         self.store.redeliver(webhook, id).await?;
         self.delivery_answer(webhook, id).await

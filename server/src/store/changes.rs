@@ -25,7 +25,7 @@ pub struct ChangeFilter {
 
 macro_rules! columns {
     () => {
-        "SELECT c.revision, c.at, c.actor_type, c.actor_id, c.actor_name, c.request_id, c.comment FROM changes c "
+        "SELECT c.revision, c.at, c.actor_type, c.actor_id, c.actor_name, c.request_id, c.comment, c.approval FROM changes c "
     };
 }
 
@@ -126,13 +126,14 @@ impl Connection {
     }
 }
 
-fn authorship(row: &Row) -> Result<Value> {
+pub(super) fn authorship(row: &Row) -> Result<Value> {
     Ok(json!({
         "revision": row.integer(0)?,
         "at": row.time(1)?,
         "actor": { "type": row.text(2)?, "id": row.text(3)?, "name": row.text(4)? },
         "request_id": row.text(5)?,
         "comment": row.maybe_text(6)?,
+        "approval": document(row.maybe_text(7)?)?,
     }))
 }
 
