@@ -63,10 +63,6 @@ class Watermark {
   }
 }
 
-/** The longest watermark that is read. */
-const MAX_BYTES = 1024 * 1024
-/** How long a whole answer may take. */
-const TIMEOUT = 5000
 /** Longer than any pause of the core's; a clock that was set back must not stretch one. */
 const LONGEST_PAUSE = 60_000
 
@@ -76,6 +72,8 @@ class Follower {
   #fetch
   #fetchKeys
   #timer
+  /** When the timer ends; endless where there is none. */
+  #wakesAt = Infinity
   #underWay
   #closed = false
 
@@ -96,12 +94,10 @@ class Follower {
 
   /** Does what the core says, and comes back when it says. */
   #next() {
-    clearTimeout(this.#timer)
     while (!this.#closed) {
       const step = this.#reader.pollWatermark(Date.now())
       if (step.until !== undefined) {
-        const pause = Math.min(Math.max(step.until - Date.now(), 1), LONGEST_PAUSE)
-        this.#timer = setTimeout(() => this.#next(), pause).unref()
+        this.#wake(step.until)
         return
       }
       if (step.url === undefined) {
@@ -115,6 +111,18 @@ class Follower {
     }
   }
 
+  /** Comes back at that time. A timer that ends before is left to it: each piece of a stream puts the time off. */
+  #wake(until) {
+    if (this.#wakesAt <= until) return
+    clearTimeout(this.#timer)
+    const pause = Math.min(Math.max(until - Date.now(), 1), LONGEST_PAUSE)
+    this.#wakesAt = until
+    this.#timer = setTimeout(() => {
+      this.#wakesAt = Infinity
+      this.#next()
+    }, pause).unref()
+  }
+
   #came(work) {
     if (this.#closed) return
     work(Date.now())
@@ -122,12 +130,12 @@ class Follower {
     this.#next()
   }
 
-  async #take({ id, url, stream, etag }, controller) {
+  async #take({ id, url, stream, etag, timeoutMilliseconds, maxBytes }, controller) {
     const { signal } = controller
     const headers = { accept: stream ? 'text/event-stream' : 'application/jwt, application/json' }
     if (etag !== undefined) headers['if-none-match'] = etag
     // A stream lasts; the core says when it has been silent for too long.
-    const limit = stream ? undefined : setTimeout(() => controller.abort(), TIMEOUT).unref()
+    const limit = stream ? undefined : setTimeout(() => controller.abort(), timeoutMilliseconds).unref()
     try {
       const response = await this.#fetch(url, { signal, headers, redirect: 'error', credentials: 'omit' })
       if (response.status === 304) {
@@ -138,7 +146,7 @@ class Follower {
           this.#came((now) => this.#reader.watermarkBytes(id, chunk, now))
         }
       } else if (response.status === 200) {
-        const body = await whole(response.body, MAX_BYTES)
+        const body = await whole(response.body, maxBytes)
         const tag = response.headers.get('etag') ?? undefined
         if (body !== undefined) this.#came((now) => this.#reader.watermarkBody(id, body, tag, now))
       }

@@ -11,6 +11,7 @@ use crate::effect::{Change, OverrideValues, StandingOverride, State};
 use crate::error::{Error, ErrorCode, Result};
 use crate::evaluation::{Context, Overrides, Subject};
 use crate::flag::{Flag, FlagKey, FlagType, FlagValue};
+use crate::projection::Projection;
 #[cfg(feature = "crypto")]
 use crate::reader::{Came, FollowerStep, KeySource, Poll, Reader, Response};
 use crate::rollout::{rollout_bucket, split_bucket};
@@ -24,8 +25,9 @@ use crate::timestamp::Timestamp;
 use crate::token::{Verifier, VerifierOptions};
 
 /// Evaluates `{flags: [{flag, setting}], segments, overrides: {user, organization}, context: {user, organization}, now}`,
-/// where overrides stand under the keys of their flags and a subject is `{id, attributes}`. Answers, by flag key,
-/// `{type, value, reason, rule, variant, trace}`. All but `flags` and `now` may be left out.
+/// where overrides stand under the keys of their flags and a subject is `{id, attributes}`; `projection`, where there is one,
+/// says which flags are answered. Answers, by flag key, `{type, value, reason, rule, variant, trace}`. All but `flags` and
+/// `now` may be left out.
 pub fn evaluate_json(document: &Value) -> Result<Value> {
     let mut members = Node::root(document).members()?;
     let segments = members.optional("segments").map(|node| read_segments(&node)).transpose()?.unwrap_or_default();
@@ -39,6 +41,7 @@ pub fn evaluate_json(document: &Value) -> Result<Value> {
     }
     let overrides = members.optional("overrides").map(|node| read_overrides(&node, &flags)).transpose()?.unwrap_or_default();
     let (user, organization) = members.optional("context").map(|node| read_context(&node)).transpose()?.unwrap_or_default();
+    let projection = members.optional("projection").map(|node| Projection::parse(&node)).transpose()?.unwrap_or_default();
     let now = members.required("now")?.timestamp()?;
     members.finish()?;
 
@@ -46,8 +49,9 @@ pub fn evaluate_json(document: &Value) -> Result<Value> {
     let context =
         Context { user: user.as_ref().map(Known::subject), organization: organization.as_ref().map(Known::subject) };
     let mut answers = Map::new();
-    for explanation in ruleset.explain_all(&overrides, &context, now) {
-        answers.insert(explanation.evaluation.flag.key.to_string(), to_json(&explanation)?);
+    let explanations = ruleset.explain_all(&overrides, &context, now);
+    for explanation in explanations.iter().filter(|found| projection.carries(found.evaluation.flag)) {
+        answers.insert(explanation.evaluation.flag.key.to_string(), to_json(explanation)?);
     }
     Ok(Value::Object(answers))
 }

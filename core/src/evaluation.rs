@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::attributes::Attributes;
 use crate::flag::{Flag, FlagValue};
+use crate::projection::Projection;
 use crate::ruleset::{CompiledFlag, Ruleset};
 use crate::setting::Override;
 use crate::timestamp::Timestamp;
@@ -167,6 +168,18 @@ impl Ruleset {
         now: Timestamp,
         out: &mut Vec<Evaluation<'a>>,
     ) {
+        self.evaluate_carried(&Projection::All, overrides, context, now, out);
+    }
+
+    /// The same for the flags that the projection carries, and for no others.
+    pub fn evaluate_carried<'a>(
+        &'a self,
+        projection: &Projection,
+        overrides: &'a Overrides,
+        context: &Context<'_>,
+        now: Timestamp,
+        out: &mut Vec<Evaluation<'a>>,
+    ) {
         let mut asking = Asking::new(self, context, now);
         let mut user = Placed::new(self, &overrides.user);
         let mut organization = Placed::new(self, &overrides.organization);
@@ -174,7 +187,9 @@ impl Ruleset {
         out.reserve(self.flags.len());
         for (number, compiled) in (0..).zip(&self.flags) {
             let (user, organization) = (user.take(number), organization.take(number));
-            out.push(asking.decide(compiled, user, organization, &mut Untraced));
+            if projection.carries(&compiled.flag) {
+                out.push(asking.decide(compiled, user, organization, &mut Untraced));
+            }
         }
     }
 

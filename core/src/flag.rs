@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::document::{Members, Node, list};
 use crate::error::{Error, ErrorCode, Result};
+use crate::subject::SubjectKind;
 
 pub use value::{CanonicalJson, FlagType, FlagValue, MAX_INTEGER, MAX_JSON_DEPTH, MAX_VALUE_BYTES};
 
@@ -84,6 +85,14 @@ impl AllowedOverrides {
             }
         }
         Ok(allowed)
+    }
+
+    /// Whether a user or an organization may have a value of its own.
+    pub fn allows(self, kind: SubjectKind) -> bool {
+        match kind {
+            SubjectKind::User => self.user,
+            SubjectKind::Organization => self.organization,
+        }
     }
 
     pub fn names(self) -> Vec<&'static str> {

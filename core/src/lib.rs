@@ -8,7 +8,8 @@
 //! | what an environment holds for a flag | [`setting`], [`audience`], [`rollout`], [`schedule`] |
 //! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
 //! | which value, and why | [`ruleset`], [`evaluation`] |
-//! | what a change does to whom | [`effect`] |
+//! | which flags a token carries | [`projection`] |
+//! | what a change does to whom, and to its documents | [`effect`], [`difference`] |
 //! | which flags have outlived their use | [`lifecycle`] |
 //! | advice on how a flag is named | [`naming`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
@@ -23,6 +24,7 @@ pub mod audience;
 pub mod cause;
 pub mod claim;
 pub mod condition;
+pub mod difference;
 pub mod document;
 pub mod door;
 pub mod effect;
@@ -35,6 +37,7 @@ mod members;
 pub mod mismatch;
 pub mod naming;
 pub mod place;
+pub mod projection;
 pub mod reader;
 pub mod rollout;
 pub mod ruleset;

@@ -11,6 +11,7 @@ use crate::document::Node;
 use crate::error::{Error, ErrorCode, Result};
 use crate::evaluation::{Context, Level, Overrides, Subject};
 use crate::flag::{Flag, FlagKey};
+use crate::projection::Projection;
 use crate::ruleset::Ruleset;
 use crate::segment::{Segment, SegmentKey};
 use crate::setting::{Override, Setting};
@@ -30,6 +31,8 @@ pub enum Part {
     /// The attributes of the place's user.
     User,
     Organization,
+    /// The application whose tokens are asked about: which flags these carry.
+    Application,
 }
 
 /// One place at one revision.
@@ -39,6 +42,8 @@ pub struct Place {
     organization: Option<Known>,
     flags: BTreeMap<Arc<str>, Held>,
     segments: BTreeMap<SegmentKey, Segment>,
+    /// All flags, unless it is known of whose tokens the place is.
+    projection: Projection,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +90,7 @@ impl Place {
             },
             Part::User => put_attributes(&mut self.user, document),
             Part::Organization => put_attributes(&mut self.organization, document),
+            Part::Application => self.put_application(document),
         }
     }
 
@@ -121,11 +127,33 @@ impl Place {
         Ok(())
     }
 
-    /// Compiles the living flags that are `wanted`, with the overrides that the place has for them.
+    /// An application that is gone leaves its last projection: its tokens are still asked about.
+    fn put_application(&mut self, document: Option<&Value>) -> Result<()> {
+        if let Some(document) = document {
+            let named = document.get("projection");
+            self.projection = named.map(|value| Projection::parse(&Node::root(value))).transpose()?.unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Which flags the application's tokens carry.
+    pub fn projection(&self) -> &Projection {
+        &self.projection
+    }
+
+    /// The keys of the living flags that the application's tokens do not carry, in order.
+    pub fn projected_out(&self) -> Vec<&FlagKey> {
+        let left_out = |held: &&Held| !held.archived && !self.projection.carries(&held.flag);
+        let mut keys: Vec<_> = self.flags.values().filter(left_out).map(|held| &held.flag.key).collect();
+        keys.sort();
+        keys
+    }
+
+    /// Compiles the living flags that are carried and `wanted`, with the overrides that the place has for them.
     pub fn compile(&self, revision: i64, wanted: impl Fn(&FlagKey) -> bool) -> (Ruleset, Overrides) {
         let mut flags = Vec::new();
         let mut overrides = Overrides::default();
-        for held in self.flags.values().filter(|held| !held.archived && wanted(&held.flag.key)) {
+        for held in self.flags.values().filter(|held| self.carries(held) && wanted(&held.flag.key)) {
             flags.push((held.flag.clone(), held.setting.clone()));
             overrides.user.extend(held.user.iter().map(|row| (held.flag.id.clone(), row.clone())));
             overrides.organization.extend(held.organization.iter().map(|row| (held.flag.id.clone(), row.clone())));
@@ -155,6 +183,10 @@ impl Place {
     pub(crate) fn last_step(&self, key: &str, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let schedules = self.living(key)?.setting.rules.iter().filter_map(|rule| rule.schedule.as_ref());
         schedules.flat_map(|schedule| schedule.instants()).filter(|at| from < *at && *at <= until).max()
+    }
+
+    fn carries(&self, held: &Held) -> bool {
+        !held.archived && self.projection.carries(&held.flag)
     }
 
     fn living(&self, key: &str) -> Option<&Held> {

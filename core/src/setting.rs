@@ -304,11 +304,7 @@ impl Override {
         let note = members.optional("note").map(|node| node.text(1024)).transpose()?;
         let expires_at = members.optional("expires_at").map(|node| node.timestamp()).transpose()?;
         members.finish()?;
-        let allowed = match level {
-            SubjectKind::User => flag.overrides.user,
-            SubjectKind::Organization => flag.overrides.organization,
-        };
-        if !allowed {
+        if !flag.overrides.allows(level) {
             return Err(Error::new(
                 ErrorCode::OverrideNotAllowed,
                 format!("`{}` does not allow a value for one {level}", flag.key),

@@ -80,3 +80,39 @@ fn a_change_with_an_earlier_time_than_the_token_does_not_turn_the_clock_back() {
     let found = causes(&mut place, SECOND(92), &[late], SECOND(94), &["f"]).expect("documents of the log");
     assert_eq!(found, BTreeMap::new());
 }
+
+fn application(projection: Value) -> Value {
+    json!({ "client_id": "app_1", "projection": projection })
+}
+
+#[test]
+fn a_flag_that_is_no_longer_carried_or_is_again_has_the_change_as_its_cause() {
+    let changes = [
+        change(3, Part::Application, Some(application(json!({ "flags": ["g"] })))),
+        change(4, Part::Application, Some(application(json!({ "flags": ["f", "g"] })))),
+    ];
+    assert_eq!(walk(place(), &changes[..1], 9), of(vec![Cause::Change { revision: 3 }]));
+    let both = vec![Cause::Change { revision: 3 }, Cause::Change { revision: 4 }];
+    assert_eq!(walk(place(), &changes, 9), of(both));
+}
+
+#[test]
+fn a_flag_that_loses_the_tag_it_was_carried_for_has_that_change_as_its_cause() {
+    let mut tagged = flag(false);
+    tagged["tags"] = json!(["web"]);
+    let mut place = place();
+    place.put(Part::Flag, "flag_1", Some(&tagged)).expect("a flag");
+    place.put(Part::Application, "app_1", Some(&application(json!({ "tags": ["web"] })))).expect("an application");
+    assert_eq!(place.projected_out(), Vec::<&flagbearer::flag::FlagKey>::new());
+    let changes = [change(3, Part::Flag, Some(flag(false)))];
+    assert_eq!(walk(place.clone(), &changes, 9), of(vec![Cause::Change { revision: 3 }]));
+    place.put(Part::Flag, "flag_1", Some(&flag(false))).expect("a flag");
+    assert_eq!(place.projected_out().iter().map(|key| key.as_str()).collect::<Vec<_>>(), ["f"]);
+}
+
+#[test]
+fn an_application_from_before_there_were_projections_carries_every_flag() {
+    let mut place = place();
+    place.put(Part::Application, "app_1", Some(&json!({ "client_id": "app_1" }))).expect("an application");
+    assert!(place.projected_out().is_empty());
+}

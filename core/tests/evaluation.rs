@@ -5,8 +5,9 @@ mod fixture;
 use std::sync::Arc;
 
 use fixture::Fixture;
-use flagbearer::evaluation::{Context, Overrides, Reason};
+use flagbearer::evaluation::{Context, Evaluation, Overrides, Reason};
 use flagbearer::flag::{Flag, FlagValue};
+use flagbearer::projection::Projection;
 use flagbearer::ruleset::Ruleset;
 use flagbearer::setting::{Override, Setting};
 use flagbearer::timestamp::Timestamp;
@@ -41,6 +42,23 @@ fn all_flags_at_once_are_each_flag_alone_are_each_flag_explained() {
             assert_eq!((won[0].value, won[0].rule, won[0].variant), (Some(one.value), one.rule, one.variant));
         }
         assert!(all.windows(2).all(|pair| pair[0].flag.key < pair[1].flag.key));
+    }
+}
+
+#[test]
+fn a_projection_leaves_flags_out_and_alters_none_of_the_others() {
+    let fixture = Fixture::load(2);
+    let Fixture { ruleset, overrides, now, .. } = &fixture;
+    let context = fixture.context();
+    let (mut all, mut carried) = (Vec::new(), Vec::new());
+    ruleset.evaluate_all(overrides, &context, *now, &mut all);
+    let overridden = |one: &&Evaluation<'_>| matches!(one.reason, Reason::UserOverride | Reason::OrganizationOverride);
+    assert_eq!(all.iter().filter(overridden).count(), 4, "the fixture has overrides, which are found by place");
+    for step in 1..7 {
+        let kept: Vec<_> = all.iter().skip(step).step_by(step).copied().collect();
+        let projection = Projection::Flags(kept.iter().map(|one| one.flag.key.clone()).collect());
+        ruleset.evaluate_carried(&projection, overrides, &context, *now, &mut carried);
+        assert_eq!(carried, kept);
     }
 }
 

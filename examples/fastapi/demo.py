@@ -15,7 +15,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SERVER = Path(os.environ.get("FLAGBEARER_BINARY", HERE / "../../target/debug/flagbearer"))
-ADMIN_KEY = secrets.token_hex(32)
+# The tests search what the server logs for this key, by the word it begins with.
+ADMIN_KEY = f"planted-{secrets.token_hex(32)}"
 
 
 def free_port() -> int:
@@ -54,7 +55,7 @@ def prepare(issuer: str) -> tuple[str, Any]:
 def main(folder: str) -> None:
     address, port = f"127.0.0.1:{free_port()}", free_port()
     issuer, service = f"http://{address}", f"http://127.0.0.1:{port}"
-    log = (Path(folder) / "server.log").open("wb")
+    log = (Path(os.environ.get("FLAGBEARER_TEST_LOGS", folder)) / "fastapi-server.log").open("wb")
     server = subprocess.Popen(
         [SERVER.resolve(), "serve", "--listen", address], cwd=folder, env={**os.environ, "FLAGBEARER_ADMIN_KEY": ADMIN_KEY},
         stdout=log, stderr=log,

@@ -2,9 +2,9 @@
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 function binary() {
@@ -14,14 +14,18 @@ function binary() {
   return found
 }
 
-export async function startFlagbearer() {
-  const folder = mkdtempSync(join(tmpdir(), 'flagbearer-example-'))
-  const key = randomBytes(32).toString('hex')
-  const child = spawn(binary(), ['serve', '--listen', '127.0.0.1:0'], {
+/** Runs a server until it listens. */
+async function run(folder, key, listen) {
+  // The tests keep everything that is logged, and search it for secrets: this key among them, by the word it begins with.
+  const logs = process.env.FLAGBEARER_TEST_LOGS
+  const log = logs ? openSync(join(logs, `${basename(folder)}.log`), 'a') : 'inherit'
+  const level = logs ? 'trace,hyper=info,sqlx=info,h2=info,reqwest=info' : 'warn'
+  const child = spawn(binary(), ['serve', '--listen', listen], {
     cwd: folder,
-    env: { PATH: process.env.PATH, FLAGBEARER_ADMIN_KEY: key, FLAGBEARER_LOG: 'warn' },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env.PATH, FLAGBEARER_ADMIN_KEY: key, FLAGBEARER_LOG: level },
+    stdio: ['ignore', 'pipe', log],
   })
+  if (logs) closeSync(log)
   const ended = new Promise((resolve) => child.once('exit', resolve))
   const url = await new Promise((resolve, reject) => {
     let output = ''
@@ -33,12 +37,36 @@ export async function startFlagbearer() {
     child.once('error', reject)
     ended.then((code) => reject(new Error(`flagbearer ended with ${code} before it listened`)))
   })
-  const stop = async () => {
-    child.kill('SIGTERM')
-    await ended
-    rmSync(folder, { recursive: true, force: true })
+  const end = (signal) => {
+    child.kill(signal)
+    return ended
   }
-  return { ...api(url, key), url, stop }
+  return { url, end }
+}
+
+export async function startFlagbearer() {
+  const folder = mkdtempSync(join(tmpdir(), 'flagbearer-example-'))
+  const key = `planted-${randomBytes(32).toString('hex')}`
+  let running = await run(folder, key, '127.0.0.1:0')
+  const { url } = running
+  return {
+    ...api(url, key),
+    url,
+    folder,
+
+    async stop() {
+      await running.end('SIGTERM')
+      rmSync(folder, { recursive: true, force: true })
+    },
+
+    /** Ends the server as a power cut would. */
+    kill: () => running.end('SIGKILL'),
+
+    /** Runs it again after that, at the same address: it stays the issuer that it was. */
+    async startAgain() {
+      running = await run(folder, key, new URL(url).host)
+    },
+  }
 }
 
 /** The admin API and the token endpoint of a server. */

@@ -118,7 +118,7 @@ test('a user signs in with the keyboard alone, without JavaScript, and is on in 
 test('who entered something wrong is told what, where, and can go on', async () => {
   const { page, complaints, context } = await opened()
   await page.goto(authorization().url)
-  await fill(page, { Email: 'alice@example.com', Password: 'wrong-password' })
+  await fill(page, { Email: 'alice@example.com', Password: 'planted-wrong-password' })
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByRole('alert').waitFor()
   assert.match(await page.title(), /^Error: /)
@@ -194,7 +194,7 @@ test('every page can be read, light and dark, wide and narrow, and nothing stick
       }
       await page.goto(authorization().url)
       await seen('sign-in')
-      await fill(page, { Email: 'alice@example.com', Password: 'wrong-password' })
+      await fill(page, { Email: 'alice@example.com', Password: 'planted-wrong-password' })
       await page.getByRole('button', { name: 'Sign in' }).click()
       await page.getByRole('alert').waitFor()
       await seen('sign-in-refused')

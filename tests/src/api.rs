@@ -60,6 +60,11 @@ impl Answer {
     }
 }
 
+/// Whether what is at a path is everybody's: no other answer may be kept on its way.
+fn is_public(path: &str) -> bool {
+    ["/.well-known/", "/sso/jwks/", "/v1/watermark/"].iter().any(|public| path.contains(public))
+}
+
 impl Api {
     pub fn new(url: &str, key: &str) -> Self {
         let client = Client::builder().pool_max_idle_per_host(128).build().expect("an HTTP client");
@@ -79,6 +84,8 @@ impl Api {
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let kept = headers.get("cache-control").is_none_or(|rule| rule != "no-store");
+        assert!(!kept || is_public(response.url().path()), "{} may be kept: {status} {headers:?}", response.url().path());
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or_default();
         Ok(Answer { status, headers, body, text })
@@ -130,6 +137,11 @@ impl Api {
     /// Posts a form to an issuer's token endpoint.
     pub async fn token(&self, issuer: &str, form: &[(&str, &str)]) -> Answer {
         self.form(&format!("{issuer}/oauth2/token"), form).await
+    }
+
+    /// Posts JSON, and no key with it.
+    pub async fn json(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.client.post(format!("{}{path}", self.url)).json(body)).await
     }
 
     /// Posts a form, and no key with it.

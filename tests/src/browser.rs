@@ -26,6 +26,8 @@ pub struct Page {
     pub text: String,
     /// Whether this is somewhere else than on the server: then nothing was loaded.
     pub left: bool,
+    /// The headers of the redirects that led here, in their order.
+    pub redirects: Vec<HeaderMap>,
 }
 
 /// A form as it stands in a page.
@@ -88,6 +90,7 @@ impl Browser {
     /// Sends one request with this browser's cookies, whatever it is, and follows where it leads.
     pub async fn follow(&mut self, mut url: Url, mut request: RequestBuilder) -> Page {
         let server = url.origin();
+        let mut redirects = Vec::new();
         for _ in 0..10 {
             let host = url.host_str().unwrap_or_default().to_owned();
             let mine = self.cookies.iter().filter(|((at, _), _)| *at == host);
@@ -101,11 +104,12 @@ impl Browser {
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let Some(location) = headers.get(LOCATION) else {
                 let text = response.text().await.expect("a page");
-                return Page { url, status, headers, text, left: false };
+                return Page { url, status, headers, text, left: false, redirects };
             };
+            redirects.push(headers.clone());
             url = url.join(location.to_str().expect("an address")).expect("an address");
             if url.origin() != server {
-                return Page { url, status, headers, text: String::new(), left: true };
+                return Page { url, status, headers, text: String::new(), left: true, redirects };
             }
             request = self.client.get(url.clone());
         }
@@ -147,7 +151,18 @@ impl Page {
     #[track_caller]
     pub fn told(&self) -> BTreeMap<String, String> {
         assert!(self.left, "the browser is still at {}: {} {}", self.url, self.status, self.words());
+        self.left_no_trace();
         self.url.query_pairs().into_owned().collect()
+    }
+
+    /// Checks that nobody on the way keeps where the server has sent the browser: codes and whole requests stand in there.
+    #[track_caller]
+    pub fn left_no_trace(&self) {
+        for headers in &self.redirects {
+            for (name, value) in [("cache-control", "no-store"), ("referrer-policy", "no-referrer")] {
+                assert_eq!(headers.get(name).map(|found| found.as_bytes()), Some(value.as_bytes()), "{name}: {headers:?}");
+            }
+        }
     }
 
     /// The one form of the page.

@@ -24,6 +24,8 @@ pub struct Client {
     pub api: Api,
     /// Empty for the default environment, else `/env/<name>`.
     pub issuer: String,
+    /// The path that it sends browsers to.
+    pub authorize: String,
     pub id: String,
     pub secret: Option<String>,
 }
@@ -42,7 +44,12 @@ impl Client {
         let created = api.post("/v1/applications", whole).await.ok();
         let text = |name: &str| created[name].as_str().map(str::to_owned);
         let issuer = if environment == "production" { String::new() } else { format!("/env/{environment}") };
-        Self { api: api.clone(), issuer, id: text("client_id").expect("a client id"), secret: text("client_secret") }
+        let authorize = match created["profile"].as_str() {
+            Some("workos") => "/user_management/authorize".to_owned(),
+            _ => format!("{issuer}/oauth2/auth"),
+        };
+        let id = text("client_id").expect("a client id");
+        Self { api: api.clone(), issuer, authorize, id, secret: text("client_secret") }
     }
 
     /// The parameters of its authorization requests.
@@ -71,7 +78,7 @@ impl Client {
 
     /// The same from exactly these parameters.
     pub fn url(&self, parameters: &[(&str, &str)]) -> String {
-        let address = format!("{}{}/oauth2/auth", self.api.url, self.issuer);
+        let address = format!("{}{}", self.api.url, self.authorize);
         Url::parse_with_params(&address, parameters).expect("an address").into()
     }
 
@@ -116,7 +123,7 @@ impl Client {
         self.token(&form).await
     }
 
-    /// Posts to its issuer's token endpoint.
+    /// Posts to its issuer's token endpoint; an application of WorkOS's has another ([`Client::authenticate`]).
     pub async fn token(&self, form: &[(&str, &str)]) -> Answer {
         self.api.token(&self.issuer, form).await
     }
@@ -127,6 +134,15 @@ impl Client {
         form.push(("client_id", &self.id));
         form.extend(self.secret.as_deref().map(|secret| ("client_secret", secret)));
         self.api.form(&format!("{}{path}", self.issuer), &form).await
+    }
+
+    /// Posts members to WorkOS's token endpoint, and shows who it is where they do not.
+    pub async fn authenticate(&self, mut members: Value) -> Answer {
+        let known = [("client_id", Some(&self.id)), ("client_secret", self.secret.as_ref())];
+        for (name, value) in known.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            members.as_object_mut().expect("an object").entry(name).or_insert_with(|| json!(value));
+        }
+        self.api.json("/user_management/authenticate", &members).await
     }
 
     /// A token of its own (client credentials).

@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use reqwest::Url;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::Browser;
 
@@ -20,6 +20,8 @@ pub struct OpenIdProvider {
     callback: String,
     authentication: &'static str,
     child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 impl OpenIdProvider {
@@ -41,17 +43,26 @@ impl OpenIdProvider {
         let mut child = Command::new("node")
             .args(["provider.js", callback, authentication, &port.to_string()])
             .current_dir(folder)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("node starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("standard output")).lines();
-        let line = lines.next_line().await.expect("it speaks").expect("a line");
+        let input = child.stdin.take().expect("standard input");
+        let mut output = BufReader::new(child.stdout.take().expect("standard output")).lines();
+        let line = output.next_line().await.expect("it speaks").expect("a line");
         let said: Value = serde_json::from_str(&line).expect("JSON");
         let text = |name: &str| said[name].as_str().expect("text").to_owned();
         let (issuer, client_id, client_secret) = (text("issuer"), text("client_id"), text("client_secret"));
-        Self { issuer, client_id, client_secret, callback: callback.to_owned(), authentication, child }
+        Self { issuer, client_id, client_secret, callback: callback.to_owned(), authentication, child, input, output }
+    }
+
+    /// Gives it a fault by its name in `provider.js`, or `none`; it has it when this is done.
+    pub async fn misbehave(&mut self, fault: &str) {
+        self.input.write_all(format!("{fault}\n").as_bytes()).await.expect("it listens");
+        let said = self.output.next_line().await.expect("it speaks");
+        assert_eq!(said.as_deref(), Some(fault), "it has no such fault");
     }
 
     /// Takes a browser from where it was sent to through the provider's own forms, as a user called `login` answers them, up

@@ -56,6 +56,9 @@ pub struct NativeWatermarkStep {
     pub url: Option<String>,
     pub stream: bool,
     pub etag: Option<String>,
+    /// For a whole answer; a stream lasts.
+    pub timeout_milliseconds: u32,
+    pub max_bytes: u32,
     pub until: Option<f64>,
 }
 
@@ -85,11 +88,7 @@ impl NativeReader {
             profile: options.profile.as_deref(),
             leeway: options.leeway,
         });
-        let source = match (options.jwks_uri, options.discovery) {
-            (Some(url), _) => KeySource::Url(url),
-            (None, Some(true)) => KeySource::Discovery,
-            (None, _) => KeySource::WellKnown,
-        };
+        let source = KeySource::of(options.jwks_uri, options.discovery == Some(true));
         let reader = verifier.and_then(|verifier| Reader::new(verifier, source)).map_err(refuse)?;
         Ok(Self {
             reader: match options.follow_seed {
@@ -135,7 +134,15 @@ impl NativeReader {
 
     #[napi]
     pub fn poll_watermark(&self, now: f64) -> NativeWatermarkStep {
-        let step = NativeWatermarkStep { id: None, url: None, stream: false, etag: None, until: None };
+        let step = NativeWatermarkStep {
+            id: None,
+            url: None,
+            stream: false,
+            etag: None,
+            timeout_milliseconds: FETCH_TIMEOUT_SECONDS * 1000,
+            max_bytes: MAX_BODY_BYTES as u32,
+            until: None,
+        };
         let Some(follower) = self.reader.follower() else { return step };
         match follower.poll(instant(now)) {
             FollowerStep::Get { id, url, etag } => NativeWatermarkStep { id: Some(id as f64), url: Some(url), etag, ..step },

@@ -8,7 +8,8 @@ const { execFile } = require('node:child_process')
 const http = require('node:http')
 const path = require('node:path')
 const { Flagbearer } = require('@flagbearer/node')
-const { Server } = require('./server.js')
+
+const launcher = import('../../../examples/hono/flagbearer.js')
 
 /** Waits until it holds; answers after how many milliseconds. The limit is what is promised, or far more where nothing is. */
 async function until(holds, limit = 60_000) {
@@ -23,18 +24,20 @@ async function until(holds, limit = 60_000) {
 
 /** A server with a flag that is on, and a token that carries it. */
 async function start(t) {
-  const server = await Server.start()
+  const server = await (await launcher).startFlagbearer()
   t.after(() => server.stop())
   await server.call('POST', '/flags', { key: 'new_ai_model', type: 'boolean', default_value: true })
   await server.call('POST', '/flags', { key: 'variant', type: 'string', default_value: 'new', off_value: 'old' })
-  const audience = await server.application()
+  const { audience } = await server.application('production')
   const { access_token: token } = await server.call('POST', '/sessions', { application: audience, user: 'alice' })
   const follow = (options = {}) => {
     const reader = new Flagbearer({ issuer: server.url, audience, followWatermark: true, ...options })
     t.after(() => reader.close())
     return reader
   }
-  return { server, audience, token, follow }
+  const kill = (flag) => server.call('POST', `/flags/${flag}/environments/production/kill`)
+  const revive = (flag) => server.call('DELETE', `/flags/${flag}/environments/production/kill`)
+  return { server, audience, token, follow, kill, revive }
 }
 
 /** Stands between readers and a server, hands everything on, and does to the watermark what a test says. */
@@ -68,7 +71,7 @@ async function between(t, server, meddle) {
 }
 
 test('a kill reaches a hundred readers within a second, and so does its revival', { timeout: 120_000 }, async (t) => {
-  const { server, token, follow } = await start(t)
+  const { token, follow, kill, revive } = await start(t)
   const readers = Array.from({ length: 100 }, () => follow())
   const sets = await Promise.all(readers.map((reader) => reader.verify(token)))
   await until(() => readers.every(({ state }) => state === 'fresh'))
@@ -83,7 +86,7 @@ test('a kill reaches a hundred readers within a second, and so does its revival'
     const sorted = (await Promise.all(times)).sort((a, b) => a - b)
     return { median: sorted[50], maximum: sorted[99] }
   }
-  for (const [what, work, value] of [['kill', server.killFlag, false], ['revival', server.reviveFlag, true]]) {
+  for (const [what, work, value] of [['kill', kill, false], ['revival', revive, true]]) {
     const { median, maximum } = await measure(() => work('new_ai_model'), value)
     t.diagnostic(`${what}, from the call to 100 readers: median ${median.toFixed(0)} ms, maximum ${maximum.toFixed(0)} ms`)
     assert.ok(maximum < 1000, `${what}: ${maximum} ms`)
@@ -91,12 +94,12 @@ test('a kill reaches a hundred readers within a second, and so does its revival'
 })
 
 test('what is killed is told with its reason, and a newer token by itself', async (t) => {
-  const { server, audience, token, follow } = await start(t)
+  const { server, audience, token, follow, kill } = await start(t)
   const reader = follow()
   const older = await reader.verify(token)
   await until(() => reader.state === 'fresh')
   assert.equal(older.state, 'fresh')
-  await server.killFlag('variant')
+  await kill('variant')
   await until(() => older.getStringFlag('variant', 'mine') === 'old')
   assert.deepEqual(older.getFlag('variant', 'mine', 's'), {
     code: 'variant', type: 'string', value: 'old', defaultValue: 'mine', is_default: false, reason: 'DISABLED',
@@ -114,8 +117,8 @@ test('what is killed is told with its reason, and a newer token by itself', asyn
 })
 
 test('a reader that does not follow knows of no kill, and has no state', async (t) => {
-  const { server, audience, token } = await start(t)
-  await server.killFlag('new_ai_model')
+  const { server, audience, token, kill } = await start(t)
+  await kill('new_ai_model')
   const reader = new Flagbearer({ issuer: server.url, audience })
   const flags = await reader.verify(token)
   assert.deepEqual([flags.getBooleanFlag('new_ai_model', false), flags.state, reader.state], [true, undefined, undefined])
@@ -131,22 +134,23 @@ test('reading waits for nothing: not even for the first watermark', async (t) =>
 })
 
 test('it survives the restart of the server, and hears at once what was changed', async (t) => {
-  const { server, token, follow } = await start(t)
+  const { server, token, follow, kill } = await start(t)
   const reader = follow()
   const flags = await reader.verify(token)
   await until(() => reader.state === 'fresh')
-  await server.restart()
-  await server.killFlag('new_ai_model')
+  await server.kill()
+  await server.startAgain()
+  await kill('new_ai_model')
   t.diagnostic(`heard ${(await until(() => !flags.getBooleanFlag('new_ai_model', true))).toFixed(0)} ms after the restart`)
 })
 
 test('it survives a connection that breaks off', async (t) => {
-  const { server, token, follow } = await start(t)
+  const { server, token, follow, kill, revive } = await start(t)
   const proxy = await between(t, server)
   const reader = follow({ fetch: proxy.fetch })
   const flags = await reader.verify(token)
   await until(() => reader.state === 'fresh')
-  for (const [work, value] of [[server.killFlag, false], [server.reviveFlag, true]]) {
+  for (const [work, value] of [[kill, false], [revive, true]]) {
     proxy.cut()
     await work('new_ai_model')
     await until(() => flags.getBooleanFlag('new_ai_model', !value) === value)
@@ -154,7 +158,7 @@ test('it survives a connection that breaks off', async (t) => {
 })
 
 test('where streams do not come through it polls', async (t) => {
-  const { server, token, follow } = await start(t)
+  const { server, token, follow, kill } = await start(t)
   const proxy = await between(t, server, (request, response) => {
     if (request.headers.accept !== 'text/event-stream') return false
     response.writeHead(406).end()
@@ -163,12 +167,12 @@ test('where streams do not come through it polls', async (t) => {
   const reader = follow({ fetch: proxy.fetch })
   const flags = await reader.verify(token)
   await until(() => reader.state === 'fresh')
-  await server.killFlag('new_ai_model')
+  await kill('new_ai_model')
   await until(() => !flags.getBooleanFlag('new_ai_model', true))
 })
 
 test('a watermark that is replayed from before a kill is refused', async (t) => {
-  const { server, token, follow } = await start(t)
+  const { server, token, follow, kill, revive } = await start(t)
   const before = await (await fetch(`${server.url}/v1/watermark/production`)).text()
   let replays = 0
   let replaying = false
@@ -184,7 +188,7 @@ test('a watermark that is replayed from before a kill is refused', async (t) => 
   const reader = follow({ fetch: proxy.fetch })
   const flags = await reader.verify(token)
   await until(() => reader.state === 'fresh')
-  await server.killFlag('new_ai_model')
+  await kill('new_ai_model')
   await until(() => !flags.getBooleanFlag('new_ai_model', true))
   replaying = true
   proxy.cut()
@@ -194,35 +198,35 @@ test('a watermark that is replayed from before a kill is refused', async (t) => 
   assert.equal(flags.getBooleanFlag('new_ai_model', true), false)
   replaying = false
   proxy.cut()
-  await server.reviveFlag('new_ai_model')
+  await revive('new_ai_model')
   await until(() => flags.getBooleanFlag('new_ai_model', false))
   assert.equal(reader.state, 'fresh')
 })
 
 test('with the server gone readers go on answering, keep to the kill, and say so', async (t) => {
-  const { server, token, follow } = await start(t)
+  const { server, token, follow, kill } = await start(t)
   const reader = follow()
   const flags = await reader.verify(token)
   await until(() => reader.state === 'fresh')
-  await server.killFlag('variant')
+  await kill('variant')
   await until(() => flags.getStringFlag('variant', 'mine') === 'old')
   await server.kill()
   await until(() => reader.state === 'disconnected')
   assert.equal(flags.state, 'disconnected')
   const again = await reader.verify(token)
   assert.deepEqual([again.getBooleanFlag('new_ai_model', false), again.getStringFlag('variant', 'mine')], [true, 'old'])
-  await server.up(new URL(server.url).host)
+  await server.startAgain()
   await until(() => reader.state === 'fresh')
 })
 
 test('a closed reader is told nothing any more, and goes on reading', async (t) => {
-  const { server, token, follow } = await start(t)
+  const { token, follow, kill } = await start(t)
   const [closed, open] = [follow(), follow()]
   const [old, flags] = [await closed.verify(token), await open.verify(token)]
   await until(() => closed.state === 'fresh' && open.state === 'fresh')
   closed.close()
   closed.close()
-  await server.killFlag('new_ai_model')
+  await kill('new_ai_model')
   await until(() => !flags.getBooleanFlag('new_ai_model', true))
   assert.equal(old.getBooleanFlag('new_ai_model', false), true)
   assert.equal((await closed.verify(token)).getBooleanFlag('new_ai_model', false), true)

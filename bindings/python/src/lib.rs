@@ -51,11 +51,7 @@ impl Reader {
         discovery: bool,
     ) -> PyResult<Self> {
         let verifier = Verifier::new(&VerifierOptions { issuer, audience, client_id, profile, leeway });
-        let source = match (jwks_uri, discovery) {
-            (Some(url), _) => KeySource::Url(url),
-            (None, true) => KeySource::Discovery,
-            (None, false) => KeySource::WellKnown,
-        };
+        let source = KeySource::of(jwks_uri, discovery);
         let reader = verifier.and_then(|verifier| flagbearer::reader::Reader::new(verifier, source)).map_err(refuse)?;
         Ok(Self { reader, memory: Memory::default() })
     }

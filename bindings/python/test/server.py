@@ -2,51 +2,52 @@
 
 import json
 import os
-import socket
 import subprocess
-import time
-import urllib.error
+import threading
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 BINARY = Path(os.environ.get("CARGO_TARGET_DIR", Path(__file__).parents[3] / "target")) / "debug/flagbearer"
 ADMIN_KEY = "planted-administrator-key-0123456789abcdef"
+LOG_LEVEL = "trace,hyper=info,sqlx=info,h2=info,reqwest=info"
+PATIENCE = 30
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def log(folder: Path) -> Path:
+    """Where a server in this folder logs to: where `tests/run` searches everything for secrets, if it runs this."""
+    kept = os.environ.get("FLAGBEARER_TEST_LOGS")
+    return Path(kept) / f"python-{os.getpid()}-{folder.name}.log" if kept else folder / "server.log"
 
 
-def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-            return
-        except urllib.error.HTTPError as error:
-            error.close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"nobody answers at {url}")
+def address(output: IO[bytes], process: "subprocess.Popen[bytes]") -> str:
+    """What the server says that it listens on, once it does."""
+    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog.start()
+    try:
+        for line in output:
+            _, found, url = line.decode().rstrip().partition(" listens on ")
+            if found:
+                return url
+    finally:
+        watchdog.cancel()
+    raise AssertionError("the server ended before it listened")
 
 
 class Server:
     def __init__(self, folder: Path) -> None:
         assert BINARY.exists(), f"there is no {BINARY}: `cargo build --workspace` makes it"
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        environment = {**os.environ, "FLAGBEARER_ADMIN_KEY": ADMIN_KEY}
-        self.output = (folder / "server.log").open("wb")
-        arguments = ["serve", "--listen", f"127.0.0.1:{port}", "--database-url", f"sqlite:{folder}/flagbearer.db"]
+        environment = {**os.environ, "FLAGBEARER_ADMIN_KEY": ADMIN_KEY, "FLAGBEARER_LOG": LOG_LEVEL}
+        arguments = ["serve", "--listen", "127.0.0.1:0", "--database-url", f"sqlite:{folder}/flagbearer.db"]
         arguments += ["--key-file", str(folder / "flagbearer.key")]
-        self.process = subprocess.Popen([BINARY, *arguments], env=environment, cwd=folder, stdout=self.output, stderr=self.output)
-        wait_for(f"{self.url}/.well-known/jwks.json", self.process)
+        with log(folder).open("wb") as errors:
+            self.process = subprocess.Popen(
+                [BINARY, *arguments], env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=errors
+            )
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        self.url = address(self.output, self.process)
 
     def stop(self) -> None:
         self.process.terminate()

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import BINARY
+from server import BINARY, LOG_LEVEL
 
 FOLDER = Path(__file__).parents[3] / "examples/fastapi"
 
 
 @pytest.fixture
 def commands() -> Iterator[list[list[str]]]:
-    environment = {**os.environ, "PYTHON": sys.executable, "FLAGBEARER_BINARY": str(BINARY)}
+    environment = {**os.environ, "PYTHON": sys.executable, "FLAGBEARER_BINARY": str(BINARY), "FLAGBEARER_LOG": LOG_LEVEL}
     process = subprocess.Popen(["./start"], cwd=FOLDER, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     printed = ""

@@ -33,6 +33,17 @@ pub enum KeySource {
     Discovery,
 }
 
+impl KeySource {
+    /// What the settings of a reader ask for: a URL of its own, else discovery where that is wanted.
+    pub fn of(url: Option<String>, discovery: bool) -> Self {
+        match (url, discovery) {
+            (Some(url), _) => Self::Url(url),
+            (None, true) => Self::Discovery,
+            (None, false) => Self::WellKnown,
+        }
+    }
+}
+
 /// What a host is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Poll {

@@ -3,6 +3,7 @@
 
 use super::payload::{Lifetime, Payload};
 use super::{Algorithm, TYPE_ACCESS_TOKEN, TYPE_JWT};
+use crate::claim::Dialect;
 use crate::error::{Error, ErrorCode, Result};
 use crate::timestamp::Timestamp;
 
@@ -35,6 +36,14 @@ impl Profile {
 
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|profile| profile.as_str() == name)
+    }
+
+    /// How its claim tells the flags.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::Flagbearer | Self::Kinde => Dialect::Typed,
+            Self::WorkOs => Dialect::Keys,
+        }
     }
 
     /// Vendors' SDKs know RS256 alone.

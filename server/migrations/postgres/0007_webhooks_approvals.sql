@@ -43,11 +43,6 @@ CREATE TABLE delivery_attempts (
     PRIMARY KEY (delivery, number)
 );
 
--- Webhooks are logged, but no token says anything else because of them, or of identity providers.
-DROP INDEX edits_environment;
-CREATE INDEX edits_environment ON edits (environment, revision)
-    WHERE entity NOT IN ('api_key', 'identity_provider', 'signing_key', 'webhook');
-
 -- 1: what changes who is served what waits for a second administrator.
 ALTER TABLE environments ADD COLUMN approvals BIGINT NOT NULL DEFAULT 0;
 
@@ -69,9 +64,7 @@ CREATE INDEX pending_changes_state ON pending_changes (state, number);
 CREATE TABLE pending_comments (
     pending_change TEXT COLLATE "C" NOT NULL REFERENCES pending_changes (id) ON DELETE CASCADE,
     number         BIGINT NOT NULL,
-    at             BIGINT NOT NULL,
-    actor          TEXT COLLATE "C" NOT NULL,
-    comment        TEXT COLLATE "C" NOT NULL,
+    document       TEXT COLLATE "C" NOT NULL, -- who said what, when
     PRIMARY KEY (pending_change, number)
 );
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Run;
 use super::client::{Client, Page, Request, Write};
@@ -49,7 +49,8 @@ pub enum Command {
         name: Option<String>,
         #[command(flatten)]
         fields: Fields,
-        /// Take something away: audience, branding, redirect_uris, logout_uris, allowed_origins, claims, permissions.
+        /// Take something away: audience, branding, redirect_uris, logout_uris, allowed_origins, claims, permissions,
+        /// projection, claim_budget.
         #[arg(long, value_name = "WHAT", value_delimiter = ',')]
         unset: Vec<String>,
         #[command(flatten)]
@@ -86,6 +87,13 @@ pub struct Fields {
     /// What its machine tokens permit, separated by commas.
     #[arg(long, value_name = "PERMISSIONS", value_parser = list)]
     permissions: Option<Value>,
+    /// Which flags its tokens carry: all, tags=a,b (those with one of these tags) or flags=a,b. [default: all]
+    #[arg(long, value_name = "WHICH", value_parser = projection)]
+    projection: Option<Value>,
+    /// How large `feature_flags` may become: a change that could make it larger asks to be confirmed. [default: 1400 for
+    /// workos, 4000 otherwise]
+    #[arg(long, value_name = "BYTES")]
+    claim_budget: Option<i64>,
     #[command(flatten)]
     #[serde(skip_serializing_if = "Branding::is_empty")]
     branding: Branding,
@@ -107,6 +115,18 @@ pub struct Fields {
     /// For how long a used refresh token may be sent again by a client that missed the answer. [default: 30]
     #[arg(long, value_name = "SECONDS")]
     grace: Option<i64>,
+}
+
+/// `all`, `tags=a,b` or `flags=a,b`, as the API writes it. A list without an entry carries nothing.
+fn projection(text: &str) -> Result<Value, String> {
+    match text.split_once('=') {
+        None if text == "all" => Ok(text.into()),
+        Some((by @ ("tags" | "flags"), names)) => {
+            let Ok(names) = list(names);
+            Ok(json!({ by: names }))
+        }
+        _ => Err(format!("`{text}` is not a projection; write all, tags=a,b or flags=a,b")),
+    }
 }
 
 #[derive(Debug, Args, Serialize)]

@@ -97,7 +97,7 @@ impl Run for Command {
             }
             Self::Reject { id, comment } => decide(client, &id, "reject", comment, "Rejected").await,
             Self::Comment { id, text } => {
-                let request = Request::post(["pending-changes", &id, "comments"]).body(json!({ "comment": text }));
+                let request = Request::post(["pending-changes", &id, "comments"]).body(json!({ "text": text }));
                 client.show(request).await
             }
             Self::Withdraw { id, comment } => decide(client, &id, "withdraw", comment, "Withdrew").await,

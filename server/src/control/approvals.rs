@@ -2,11 +2,13 @@
 //! change of the one who proposed it.
 
 use flagbearer::document::Node;
+use flagbearer::error::ErrorCode;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::changes::MAX_COMMENT;
 use super::effects::Outcome;
-use super::{Answer, Batch, Call, Control, REMEMBERED, Success};
+use super::{Answer, Batch, Call, Control, Success};
 use crate::error::{Error, Kind, Result};
 use crate::secret::random_alphanumeric;
 use crate::store::{Author, PendingChange, PendingFilter, PendingState, Write, touch};
@@ -40,7 +42,7 @@ impl Control {
                 format!("what changes `{names}` waits for a second administrator, which cannot be said here; use `/v1`");
             return Err(Error::conflict("APPROVAL_REQUIRED", detail));
         }
-        let touched: Vec<Option<String>> = write.edits().iter().map(|edit| edit.environment.clone()).collect();
+        let touched: Vec<Option<String>> = write.recorded().iter().map(|edit| edit.environment.clone()).collect();
         let first = touched.first().cloned().flatten();
         let document = json!({
             "author": actor(call),
@@ -52,7 +54,7 @@ impl Control {
             "environments": environments,
             "effect": answer.body["effect"],
             "holdouts": answer.body["holdouts"],
-            "touches": write.edits().iter().map(touch).collect::<Vec<_>>(),
+            "touches": write.recorded().iter().map(touch).collect::<Vec<_>>(),
         });
         let pending = PendingChange {
             id: format!("pc_{}", random_alphanumeric(22)?),
@@ -69,14 +71,7 @@ impl Control {
         let answer = Answer { success: Success::Accepted, body: pending.answer(), revision: None };
         let mut aside = self.store.aside().await?;
         aside.insert_pending_change(&pending).await?;
-        if let Some(once) = &call.once
-            && !aside.remember(&self.memo(once, &answer, REMEMBERED)?, pending.created_at).await?
-        {
-            drop(aside);
-            return self.recall(once).await?.ok_or_else(Error::unavailable);
-        }
-        aside.commit().await?;
-        Ok(answer)
+        self.settle(aside, call, answer).await
     }
 
     /// Pending changes, the newest first; those that were decided, too, unless a state is named.
@@ -118,18 +113,22 @@ impl Control {
     }
 
     /// Says something about a pending change, decided or not.
-    pub async fn comment_pending_change(&self, call: &Call, id: &str) -> Result<Answer> {
+    pub async fn comment_on_pending_change(&self, call: &Call, id: &str) -> Result<Answer> {
         call.only(&[])?;
         call.no_change()?;
-        call.may_discuss()?;
+        call.may_comment()?;
         let mut members = Node::root(&call.body).members()?;
-        let comment = members.required("comment")?.text(4096)?;
+        let node = members.required("text")?;
+        let text = node.text(MAX_COMMENT)?;
+        if text.trim().is_empty() {
+            return Err(node.error(ErrorCode::TextInvalid, "an empty comment says nothing").into());
+        }
         members.finish()?;
         let mut aside = self.store.aside().await?;
         visible(call, &aside.pending_change(id).await?)?;
-        aside.comment_pending_change(id, self.store.now(), &actor(call), &comment).await?;
-        aside.commit().await?;
-        self.pending_answer(id).await
+        let comment = json!({ "at": self.store.now(), "actor": actor(call), "text": text });
+        aside.comment_on_pending_change(id, &comment).await?;
+        self.settle(aside, call, Answer { success: Success::Created, body: comment, revision: None }).await
     }
 
     /// Decides that a pending change is not made.
@@ -157,15 +156,8 @@ impl Control {
         if !aside.decide(id, state, &decision, None).await? {
             return Err(decided(&aside.pending_change(id).await?));
         }
-        aside.commit().await?;
-        self.pending_answer(id).await
-    }
-
-    async fn pending_answer(&self, id: &str) -> Result<Answer> {
-        let mut connection = self.store.read().await?;
-        let mut body = connection.pending_change(id).await?.answer();
-        body["comments"] = connection.pending_comments(id).await?.into();
-        Ok(Answer::done(body))
+        let answer = Answer::done(aside.pending_change(id).await?.answer());
+        self.settle(aside, call, answer).await
     }
 
     /// Begins to do what was proposed, under the decision that it is done: both become durable together, or neither.

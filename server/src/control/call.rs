@@ -276,8 +276,8 @@ impl Call {
         self.role(&[Role::Administrator], "approve or reject changes")
     }
 
-    /// May say something about what others propose.
-    pub fn may_discuss(&self) -> Result<()> {
+    /// May say something of changes that it sees.
+    pub fn may_comment(&self) -> Result<()> {
         self.role(&[Role::Editor, Role::Administrator], "comment on changes")
     }
 

@@ -1,5 +1,7 @@
 //! What a write does to whom: gathers the two sides of a change and asks the core.
 
+mod several;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use flagbearer::attributes::Attributes;
@@ -13,6 +15,8 @@ use serde_json::{Value, json};
 use super::Call;
 use crate::error::{Error, Result};
 use crate::store::{Connection, Level, StoredFlag, StoredOverride, Write};
+
+pub use several::Before;
 
 /// So many standing overrides of a flag, per level, are looked at for holdouts.
 const CANDIDATES: i64 = 10_000;
@@ -258,7 +262,7 @@ pub async fn of_segment(write: &mut Write, key: &str, after: Option<&Segment>) -
     let mut segments_after: Vec<Segment> = segments.iter().filter(|segment| segment.key.as_str() != key).cloned().collect();
     segments_after.extend(after.cloned());
     let mut outcome = Outcome::default();
-    for found in concerned(write, |setting| setting.segments().any(|named| named.as_str() == key)).await? {
+    for found in concerned(write, |_, setting| setting.segments().any(|named| named.as_str() == key)).await? {
         let state = |segments| State { flag: Some(&found.flag), setting: &found.setting, segments };
         outcome.merge(found.standing.outcome(Change::between(state(&segments), state(&segments_after)), write));
     }
@@ -278,7 +282,7 @@ pub async fn of_attributes(
     }
     let segments = write.all_segments().await?;
     let mut outcome = Outcome::default();
-    for found in concerned(write, |setting| setting.segments().next().is_some()).await? {
+    for found in concerned(write, |_, setting| setting.segments().next().is_some()).await? {
         let state = State { flag: Some(&found.flag), setting: &found.setting, segments: &segments };
         outcome.merge(found.standing.outcome(Change::of_attributes(state, kind, subject, before, after), write));
     }
@@ -300,18 +304,18 @@ pub async fn of_lost_overrides(write: &mut Write, kind: SubjectKind, subject: &s
     Ok(outcome)
 }
 
-/// A living flag in an environment whose setting a change reaches through a segment.
+/// A living flag in an environment that a change reaches.
 struct Concerned {
     flag: Flag,
     setting: Setting,
     standing: Standing,
 }
 
-async fn concerned(write: &mut Write, reached: impl Fn(&Setting) -> bool) -> Result<Vec<Concerned>> {
+async fn concerned(write: &mut Write, reached: impl Fn(&Flag, &Setting) -> bool) -> Result<Vec<Concerned>> {
     let mut found = Vec::new();
     for environment in write.environments().await? {
         for (flag, setting) in write.living_settings(&environment.name).await? {
-            if reached(&setting) {
+            if reached(&flag, &setting) {
                 let standing = Standing::read(write, &flag, &environment.name).await?;
                 found.push(Concerned { flag, setting, standing });
             }

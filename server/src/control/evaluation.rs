@@ -1,6 +1,7 @@
 //! What does this user get, and why: the issuer's own evaluation, with every level's part in it; now, or as of any moment.
 
-use flagbearer::evaluation::{Context, Explanation, Overrides};
+use flagbearer::evaluation::{Context, Overrides};
+use flagbearer::projection::Projection;
 use flagbearer::ruleset::Ruleset;
 use flagbearer::subject::SubjectId;
 use flagbearer::timestamp::Timestamp;
@@ -42,11 +43,11 @@ impl Control {
         if let Some((revision, at)) = moment(call, &mut connection, now).await? {
             let past = connection.past(revision, standpoint).await?;
             let (ruleset, overrides) = past.place.compile(past.revision, |_| true);
-            let flags = explained(&ruleset, &overrides, &past.place.context(), at)?;
+            let flags = explained(&ruleset, &Projection::All, &overrides, &past.place.context(), at)?;
             return Ok(Asked { standpoint, revision: past.revision, at }.answer(flags));
         }
         let snapshot = self.store.snapshot_in(&mut connection, standpoint).await?;
-        let flags = explained(&snapshot.ruleset, &snapshot.overrides, &snapshot.context(), now)?;
+        let flags = explained(&snapshot.ruleset, &Projection::All, &snapshot.overrides, &snapshot.context(), now)?;
         Ok(Asked { standpoint, revision: snapshot.facts.revision, at: now }.answer(flags))
     }
 
@@ -106,14 +107,15 @@ async fn moment(call: &Call, connection: &mut Connection, now: Timestamp) -> Res
     Ok(Some((revision, at.unwrap_or(now))))
 }
 
-/// Every flag by its key, with its trace.
+/// Every flag that is carried, by its key, with its trace.
 pub(super) fn explained(
     ruleset: &Ruleset,
+    projection: &Projection,
     overrides: &Overrides,
     context: &Context<'_>,
     at: Timestamp,
 ) -> Result<Map<String, Value>> {
     let explanations = ruleset.explain_all(overrides, context, at);
-    let entry = |found: &Explanation<'_>| Ok((found.evaluation.flag.key.to_string(), to_value(found)?));
-    explanations.iter().map(entry).collect()
+    let carried = explanations.iter().filter(|found| projection.carries(found.evaluation.flag));
+    carried.map(|found| Ok((found.evaluation.flag.key.to_string(), to_value(found)?))).collect()
 }

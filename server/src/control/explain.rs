@@ -1,7 +1,8 @@
 //! Why does this token say what it says: what decided then, what would be now, and what lies between.
 //!
 //! *Then* is the place that the token is for, at the token's `flags_rev` and `iat`. *Now* is the same session's next token:
-//! another organization where the session has moved on to one. All of it is read from one snapshot.
+//! another organization where the session has moved on to one. Both hold the flags that the application's tokens carried then
+//! and carry now. All of it is read from one snapshot.
 
 mod told;
 
@@ -10,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use flagbearer::cause::{Cause, causes};
 use flagbearer::document::Node;
 use flagbearer::mismatch::Expected;
+use flagbearer::place::Part;
+use flagbearer::projection::Projection;
 use flagbearer::ruleset::Ruleset;
 use flagbearer::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
@@ -31,7 +34,13 @@ impl Control {
         let now = self.store.now();
         let mut connection = self.store.read().await?;
         let told = wanted.find(call, &mut connection, now).await?;
-        let past = connection.past(told.revision, told.standpoint()).await?;
+        let mut past = connection.past(told.revision, told.standpoint()).await?;
+        let (application, client_id) = (Entity::Application, told.of.application.as_str());
+        let document = connection.document_at(application, client_id, told.revision).await?;
+        past.place.put(Part::Application, client_id, document.as_ref()).map_err(Error::internal)?;
+        let client = connection.client(client_id).await?;
+        // One that is gone has no tokens now; they would be what they were.
+        let projection = client.map_or_else(|| past.place.projection().clone(), |(application, _)| application.projection);
         let here = self.store.snapshot_in(&mut connection, told.standpoint()).await?;
         let session = match &told.session {
             Some(id) => connection.find_session(id).await?,
@@ -46,7 +55,7 @@ impl Control {
             }
         };
         let mismatches = to_value(&expected.mismatches(&told.of))?;
-        let comparison = Comparison { told, here, there, now };
+        let comparison = Comparison { told, here, there, projection, now };
         comparison.answer(&mut Log { connection, known: BTreeMap::new() }, past, mismatches).await
     }
 }
@@ -61,6 +70,8 @@ struct Comparison {
     here: Snapshot,
     /// The place of the session's next token, where it is another.
     there: Option<Snapshot>,
+    /// Which flags the application's tokens carry now.
+    projection: Projection,
     now: Timestamp,
 }
 
@@ -71,16 +82,19 @@ struct Moments {
     next: Flags,
 }
 
-/// What altered the flags, by key, and which of the changes were kills of which.
+/// What altered the flags, by key, and which of the changes were kills of which, or to what the tokens carry.
 struct Found<'f> {
     walked: BTreeMap<String, Vec<Cause>>,
     kills: BTreeSet<(i64, &'f str)>,
+    /// The changes to the application.
+    application: &'f [i64],
 }
 
 impl Comparison {
     async fn answer(self, log: &mut Log, mut past: Past, mismatches: Value) -> Result<Answer> {
         let (ruleset, overrides) = past.place.compile(past.revision, |_| true);
-        let then = explained(&ruleset, &overrides, &past.place.context(), self.told.issued_at)?;
+        let projected_out = json!(past.place.projected_out());
+        let then = explained(&ruleset, past.place.projection(), &overrides, &past.place.context(), self.told.issued_at)?;
         let here = self.explained_now(&self.here)?;
         let next = self.there.as_ref().map(|there| self.explained_now(there)).transpose()?;
         let moments = Moments { next: next.unwrap_or_else(|| here.clone()), then, here };
@@ -99,7 +113,7 @@ impl Comparison {
         let kills = named.iter().flat_map(|(id, key)| {
             later.kills.iter().filter(move |(_, killed)| killed == id).map(move |(revision, _)| (*revision, *key))
         });
-        let found = Found { walked, kills: kills.collect() };
+        let found = Found { walked, kills: kills.collect(), application: &later.application };
         let flags = self.flags(log, &moments, &found).await?;
         let of_token = self.causes_of_token(log, &later).await?;
         let next = self.there.as_ref().unwrap_or(&self.here);
@@ -111,12 +125,13 @@ impl Comparison {
             "now": { "revision": next.facts.revision, "at": self.now, "organization": next.facts.organization },
             "mismatches": mismatches,
             "causes": of_token,
+            "projected_out": projected_out,
             "flags": flags,
         })))
     }
 
     fn explained_now(&self, snapshot: &Snapshot) -> Result<Flags> {
-        explained(&snapshot.ruleset, &snapshot.overrides, &snapshot.context(), self.now)
+        explained(&snapshot.ruleset, &self.projection, &snapshot.overrides, &snapshot.context(), self.now)
     }
 
     /// Each flag then and now, what the token carried, and the causes of the difference where there is one.
@@ -134,6 +149,9 @@ impl Comparison {
                     causes.push(match cause {
                         Cause::Change { revision } if found.kills.contains(&(*revision, key.as_str())) => {
                             log.authored("kill", *revision).await?
+                        }
+                        Cause::Change { revision } if found.application.contains(revision) => {
+                            log.authored("application_changed", *revision).await?
                         }
                         other => log.cause(other).await?,
                     });

@@ -44,7 +44,7 @@ impl Control {
             let detail = format!("there is a flag `{}` already; its key is free again once it is deleted", flag.key);
             return Err(Error::conflict("FLAG_EXISTS", detail));
         }
-        let stored = write.insert_flag(flag).await?;
+        let stored = write.insert_flag(flag, None).await?;
         let outcome = effects::of_flag(&mut write, None, Some(&stored)).await?;
         let revision = write.revision;
         let document = advised(&mut write, &stored).await?;
@@ -171,7 +171,7 @@ fn setting_in(environment: &str, setting: &Setting) -> Result<Value> {
 }
 
 /// A level that is no longer allowed must have no values: the caller either finds none, or knows which are lost.
-async fn drop_levels(write: &mut Write, call: &Call, before: &StoredFlag, after: &Flag) -> Result<()> {
+pub(super) async fn drop_levels(write: &mut Write, call: &Call, before: &StoredFlag, after: &Flag) -> Result<()> {
     let (was, is) = (before.flag.overrides, after.overrides);
     let mut lost = Vec::new();
     for (level, taken) in [("user", was.user && !is.user), ("organization", was.organization && !is.organization)] {

@@ -17,6 +17,7 @@ mod identity_providers;
 mod lifecycle;
 mod overrides;
 mod password_resets;
+mod revert;
 mod roster;
 mod segments;
 mod sender;
@@ -40,7 +41,7 @@ use self::effects::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
 use crate::secret::{InstallationKey, Secret, hash};
-use crate::store::{ApiKey, Memo, Store, Write};
+use crate::store::{ApiKey, Connection, Memo, Store, Write};
 
 /// How long an answer is remembered for a retry, in seconds.
 const REMEMBERED: i64 = 24 * 3600;
@@ -128,6 +129,19 @@ impl Control {
         }
         call.no_preview()?;
         self.commit(write, call, answer).await
+    }
+
+    /// Ends what is no change: it, and the answer to be remembered, become durable together.
+    async fn settle(&self, mut aside: Connection, call: &Call, answer: Answer) -> Result<Answer> {
+        if let Some(once) = &call.once {
+            let memo = self.memo(once, &answer, REMEMBERED)?;
+            if !aside.remember(&memo, self.store.now()).await? {
+                drop(aside);
+                return self.recall(once).await?.ok_or_else(Error::unavailable);
+            }
+        }
+        aside.commit().await?;
+        Ok(answer)
     }
 
     /// The change, and the answer to be remembered, become durable together.

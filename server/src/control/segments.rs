@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Call, Control, effects};
 use crate::error::{Error, Result};
-use crate::store::{StoredSegment, to_value};
+use crate::store::{StoredSegment, Write, to_value};
 
 fn answer(stored: &StoredSegment) -> Result<Value> {
     let mut document = to_value(&stored.segment)?;
@@ -87,20 +87,26 @@ impl Control {
         call.may_change_shared(&write.environments().await?)?;
         let before = write.segment(key).await?;
         call.check_match(before.revision)?;
-        let mut users = Vec::new();
-        for environment in write.environments().await? {
-            for (flag, setting) in write.stored_settings(&environment.name).await? {
-                if setting.segments().any(|named| named.as_str() == key) {
-                    users.push(json!({ "flag": flag, "environment": environment.name }));
-                }
-            }
-        }
-        if !users.is_empty() {
-            let detail = format!("rules name the segment `{key}`; take it out of them first");
-            return Err(Error::conflict("SEGMENT_IN_USE", detail).listing(users));
-        }
+        check_unused(&mut write, key).await?;
         let outcome = effects::of_segment(&mut write, key, None).await?;
         write.delete_segment(&before.segment).await?;
         self.conclude(write, call, outcome, Answer::done(Value::Null)).await
     }
+}
+
+/// Refuses to take a segment away that rules name.
+pub(super) async fn check_unused(write: &mut Write, key: &str) -> Result<()> {
+    let mut users = Vec::new();
+    for environment in write.environments().await? {
+        for (flag, setting) in write.stored_settings(&environment.name).await? {
+            if setting.segments().any(|named| named.as_str() == key) {
+                users.push(json!({ "flag": flag, "environment": environment.name }));
+            }
+        }
+    }
+    if users.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("rules name the segment `{key}`; take it out of them first");
+    Err(Error::conflict("SEGMENT_IN_USE", detail).listing(users))
 }

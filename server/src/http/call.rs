@@ -14,7 +14,6 @@ use axum::{Extension, Json};
 use serde_json::Value;
 
 use super::address::ClientAddress;
-use super::error::uncached;
 use super::{App, request_id};
 use crate::control::{self, Actor, Answer, Call, IfMatch, Success};
 use crate::error::{Error, Kind, Result};
@@ -41,11 +40,9 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Turns a request into a [`Call`], and answers a retry with what was answered before. Whatever is answered is its caller's
-/// alone, and often a secret: nobody on the way keeps it.
+/// Turns a request into a [`Call`], and answers a retry with what was answered before.
 pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
-    let answered = answer(app, request, next).await;
-    uncached(answered.unwrap_or_else(IntoResponse::into_response))
+    answer(app, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn answer(app: App, request: Request, next: Next) -> Result<Response> {

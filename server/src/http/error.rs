@@ -122,7 +122,7 @@ impl IntoResponse for TokenRefused {
             let challenge = HeaderValue::from_str(&format!("Bearer error=\"{name}\""));
             challenge.map(|challenge| response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge)).ok();
         }
-        uncached(response)
+        response
     }
 }
 
@@ -269,12 +269,17 @@ impl IntoResponse for Denied {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
-        uncached(response)
+        response
     }
 }
 
-/// A token response, or a refusal of one, is never kept (RFC 6749 §5.1).
-pub fn uncached(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// The same answer, but in words where it tells a failure that passes by itself.
+pub fn without_json(response: Response) -> Response {
+    let status = response.status();
+    if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Response::from_parts(parts, "no token can be given just now; try again in a moment".into())
 }

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{Method, Uri};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use ipnet::IpNet;
@@ -69,8 +69,15 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(nothing_here)
         .method_not_allowed_fallback(unknown_method)
+        .layer(map_response(kept_by_nobody))
         .layer(from_fn(request_id::layer))
         .with_state(app)
+}
+
+/// What does not say that it is public is its caller's alone, and often a secret: nobody on the way keeps it (RFC 6749 §5.1).
+async fn kept_by_nobody(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Said in the shape that whoever asks at such a path reads.
@@ -150,9 +157,11 @@ fn small() -> Router<App> {
         .route("/v1/signing-keys/rotate", post(admin::rotate_signing_keys))
         .route("/v1/changes", get(admin::changes))
         .route("/v1/changes/{revision}", get(admin::change))
+        .route("/v1/changes/{revision}/comments", post(admin::comment_on_change))
+        .route("/v1/changes/{revision}/revert", post(admin::revert_change))
         .route("/v1/pending-changes", get(admin::pending_changes))
         .route("/v1/pending-changes/{id}", get(pending_changes::pending_change))
-        .route("/v1/pending-changes/{id}/comments", post(admin::comment_pending_change))
+        .route("/v1/pending-changes/{id}/comments", post(admin::comment_on_pending_change))
         .route("/v1/pending-changes/{id}/reject", post(admin::reject_pending_change))
         .route("/v1/pending-changes/{id}/withdraw", post(admin::withdraw_pending_change))
         .route("/v1/evaluate", get(admin::evaluate))

@@ -14,7 +14,7 @@ use super::authorization::Authorization;
 use super::{Issuer, Minting, Refused, Remember, Tokens};
 use crate::error::{Kind, Result};
 use crate::secret::{Secret, random_alphanumeric};
-use crate::store::{Application, Browser, Code, Origin, Redeemed, Redemption, Surface};
+use crate::store::{Application, Beginning, Browser, Code, Origin, Redeemed, Redemption, Surface};
 
 /// How long a code may be used, in seconds.
 const LIFETIME: i64 = 60;
@@ -85,7 +85,8 @@ impl Issuer {
         let redeemed = self.store.redeem_code(
             &redemption,
             |code| proven(grant, code),
-            |code, session, snapshot| {
+            |code, beginning| {
+                let Beginning { application, session, snapshot } = beginning;
                 let nonce = code.nonce.as_deref();
                 let tokens = self.issue(&Minting { application, session, generation: 1, snapshot, nonce, now })?;
                 let memo = remember.map(|(_, remember)| remember(&tokens)).transpose()?;

@@ -38,17 +38,21 @@ impl Issuer {
         }
         let environment = application.environment.as_str();
         self.hold(environment).await?;
+        let now = self.store.now();
+        let mut connection = self.store.read().await?;
+        // It may be another since it has shown its secret: a token is of one snapshot, its application too.
+        let (application, _) = &connection.client(&application.client_id).await?.ok_or(Refused::Client)?;
         let management = self.management_audience(environment);
         let audience = audience(application, &management, grant.targets)?;
         let permissions = permissions(application, grant.scope)?;
-        let now = self.store.now();
         // No database keeps NUL.
         let organization = match grant.organization {
             Some(organization) if organization.contains('\0') => return Err(Refused::Organization),
             organization => organization,
         };
         let standpoint = Standpoint { environment, user: None, organization };
-        let snapshot = self.store.snapshot_in(&mut self.store.read().await?, standpoint).await?;
+        let snapshot = self.store.snapshot_in(&mut connection, standpoint).await?;
+        drop(connection);
         if organization.is_some() && snapshot.facts.organization_name.is_none() {
             return Err(Refused::Organization);
         }

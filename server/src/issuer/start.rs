@@ -3,7 +3,7 @@
 use super::{Issuer, Minting, Remember, Tokens};
 use crate::error::Result;
 use crate::secret::random_alphanumeric;
-use crate::store::Start;
+use crate::store::{Beginning, Start};
 
 impl Issuer {
     /// Starts a session and mints its first tokens, in one transaction.
@@ -12,7 +12,8 @@ impl Issuer {
     pub async fn start(&self, start: &Start<'_>, remember: Option<&Remember<'_>>) -> Result<Option<Tokens>> {
         let Start { application, now, .. } = *start;
         self.hold(&application.environment).await?;
-        let mint = |session: &_, snapshot: &_| {
+        let mint = |beginning: &Beginning| {
+            let Beginning { application, session, snapshot } = beginning;
             let tokens = self.issue(&Minting { application, session, generation: 1, snapshot, nonce: None, now })?;
             let memo = remember.map(|remember| remember(&tokens)).transpose()?;
             Ok((tokens, memo))

@@ -1,7 +1,6 @@
 //! Minting: what one snapshot says becomes an access token of the application's profile, with what goes beside it.
 
 use flagbearer::attributes::Attributes;
-use flagbearer::claim::Dialect;
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{AccessToken, Asked, IdToken, MAX_TOKEN_BYTES, Person, Profile};
 use serde_json::{Map, Value};
@@ -112,7 +111,7 @@ impl Issuer {
     pub fn issue(&self, minting: &Minting<'_>) -> Result<Tokens> {
         let Minting { application, session, generation, snapshot, now, .. } = *minting;
         let facts = &snapshot.facts;
-        let feature_flags = claim(application.profile, snapshot, now);
+        let feature_flags = claim(application, snapshot, now);
         let issuer = self.url(&session.environment);
         let expires_at = now.plus_seconds(application.access_token_ttl).min(session.absolute_expires_at);
         let membership = facts.membership.clone().unwrap_or_default();
@@ -160,7 +159,7 @@ impl Issuer {
     pub fn issue_to_machine(&self, minting: &MachineMinting<'_>) -> Result<Tokens> {
         let MachineMinting { application, audience, scope, permissions, snapshot, now } = *minting;
         let facts = &snapshot.facts;
-        let feature_flags = claim(application.profile, snapshot, now);
+        let feature_flags = claim(application, snapshot, now);
         let expires_at = now.plus_seconds(application.access_token_ttl);
         let attributes = Requested::of(application, facts)?;
         let token = AccessToken {
@@ -281,15 +280,11 @@ pub fn person<'p>(person: &'p crate::store::Person, scope: Option<&str>) -> Pers
     told
 }
 
-/// The claim of flags, in the profile's dialect.
-fn claim(profile: Profile, snapshot: &Snapshot, now: Timestamp) -> String {
-    let dialect = match profile {
-        Profile::Flagbearer | Profile::Kinde => Dialect::Typed,
-        Profile::WorkOs => Dialect::Keys,
-    };
-    let evaluations = snapshot.evaluations(now);
+/// The claim of flags: those that the application's tokens carry, in its profile's dialect.
+fn claim(application: &Application, snapshot: &Snapshot, now: Timestamp) -> String {
+    let evaluations = snapshot.carried(application, now);
     let mut claim = String::new();
-    dialect.encode(evaluations.iter().map(|found| (&found.flag.key, found.value)), &mut claim);
+    application.profile.dialect().encode(evaluations.iter().map(|found| (&found.flag.key, found.value)), &mut claim);
     claim
 }
 

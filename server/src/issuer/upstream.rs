@@ -14,8 +14,8 @@ use crate::error::{Error, Kind};
 use crate::secret::{Secret, pkce_challenge, random_alphanumeric};
 use crate::store::{IdentityProvider, StoredIdentityProvider, User};
 
-/// How many providers are offered on the sign-in page at most.
-const MOST_CHOICES: i64 = 50;
+/// How many providers are looked at together.
+const PAGE: i64 = 200;
 
 /// A provider as it is offered to users.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,12 +96,21 @@ impl Issuer {
 
     /// The providers that users may sign in with, by name.
     pub async fn upstream_choices(&self, environment: &str) -> Result<Vec<Choice>, Error> {
-        let stored = self.store.read().await?.identity_providers(Some(environment), "", MOST_CHOICES).await?;
-        let mut choices: Vec<Choice> = stored
-            .into_iter()
-            .filter(|stored| stored.provider.sign_in)
-            .map(|StoredIdentityProvider { provider: IdentityProvider { id, name, .. }, .. }| Choice { id, name })
-            .collect();
+        let mut connection = self.store.read().await?;
+        let (mut choices, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = connection.identity_providers(Some(environment), &cursor, PAGE).await?;
+            let more = page.len() as i64 == PAGE;
+            for StoredIdentityProvider { provider: IdentityProvider { id, name, sign_in, .. }, .. } in page {
+                cursor.clone_from(&id);
+                if sign_in {
+                    choices.push(Choice { id, name });
+                }
+            }
+            if !more {
+                break;
+            }
+        }
         choices.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         Ok(choices)
     }

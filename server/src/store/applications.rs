@@ -2,7 +2,8 @@
 
 use flagbearer::document::{Members, Node, list};
 use flagbearer::error::ErrorCode;
-use flagbearer::token::{Algorithm, Profile};
+use flagbearer::projection::Projection;
+use flagbearer::token::{Algorithm, MAX_TOKEN_BYTES, Profile};
 use serde_json::{Value, json};
 
 use super::engine::{Connection, Row, Sql, params};
@@ -31,6 +32,10 @@ pub struct Application {
     pub claims: Vec<RequestedClaim>,
     /// What its machine tokens permit.
     pub permissions: Vec<String>,
+    /// Which flags its tokens carry.
+    pub projection: Projection,
+    /// How many bytes `feature_flags` is to have at most in its tokens. Writes are measured by it, never tokens refused.
+    pub claim_budget: i64,
     /// What the sign-in page says and looks like for it.
     pub branding: Branding,
     /// What its tokens are for; the client id where none is set.
@@ -83,6 +88,10 @@ const ACCESS_TOKEN_TTL: i64 = 300;
 const IDLE_TTL: i64 = 30 * DAY;
 const ABSOLUTE_TTL: i64 = 365 * DAY;
 const GRACE: i64 = 30;
+/// A request header with the token in it stays under 8 KiB.
+const CLAIM_BUDGET: i64 = 4_000;
+/// A sealed cookie with the token in it stays under 4 096 bytes, whichever algorithm signs.
+const WORKOS_CLAIM_BUDGET: i64 = 1_400;
 
 impl Application {
     /// Reads the document that creates an application.
@@ -102,6 +111,8 @@ impl Application {
             allowed_origins: Vec::new(),
             claims: Vec::new(),
             permissions: Vec::new(),
+            projection: Projection::All,
+            claim_budget: CLAIM_BUDGET,
             branding: Branding::default(),
             audience: None,
             algorithm: ALGORITHM,
@@ -149,6 +160,7 @@ impl Application {
             if profile != self.profile {
                 self.profile = profile;
                 self.algorithm = self.standard_algorithm();
+                self.claim_budget = self.standard_claim_budget();
             }
         }
         if let Some(node) = members.present("audience") {
@@ -169,6 +181,17 @@ impl Application {
         }
         if let Some(node) = members.present("claims") {
             self.claims = texts(&node, RequestedClaim::parse)?;
+        }
+        if let Some(node) = members.present("projection") {
+            self.projection = if node.is_null() { Projection::All } else { Projection::parse(&node)? };
+        }
+        if let Some(node) = members.present("claim_budget") {
+            let bytes = if node.is_null() { self.standard_claim_budget() } else { node.integer()? };
+            if !(2..=MAX_TOKEN_BYTES as i64).contains(&bytes) {
+                let detail = format!("`claim_budget` is a number of bytes from 2 to {MAX_TOKEN_BYTES}");
+                return Err(node.error(ErrorCode::ValueOutOfRange, detail).into());
+            }
+            self.claim_budget = bytes;
         }
         if let Some(node) = members.present("branding") {
             self.branding = if node.is_null() { Branding::default() } else { Branding::parse(&node)? };
@@ -193,6 +216,10 @@ impl Application {
 
     fn standard_algorithm(&self) -> Algorithm {
         if self.profile.accepts(ALGORITHM) { ALGORITHM } else { VENDOR_ALGORITHM }
+    }
+
+    fn standard_claim_budget(&self) -> i64 {
+        if self.profile == Profile::WorkOs { WORKOS_CLAIM_BUDGET } else { CLAIM_BUDGET }
     }
 
     fn algorithm_of(&self, node: &Node<'_>) -> Result<Algorithm> {
@@ -227,6 +254,8 @@ impl Application {
             "allowed_origins": self.allowed_origins,
             "claims": self.claims.iter().map(RequestedClaim::text).collect::<Vec<_>>(),
             "permissions": self.permissions,
+            "projection": self.projection,
+            "claim_budget": self.claim_budget,
             "branding": { "name": self.branding.name, "colour": self.branding.colour },
             "audience": self.audience,
             "algorithm": self.algorithm.as_str(),

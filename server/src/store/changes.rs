@@ -1,9 +1,13 @@
 //! Reading the change log.
 
+use std::collections::BTreeSet;
+
 use flagbearer::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use super::engine::{Connection, Parameter, Row, params};
+use super::flags::stored;
+use super::{Edit, Entity};
 use crate::error::{Error, Result};
 
 /// Which changes are wanted. Everything set must hold.
@@ -91,38 +95,49 @@ impl Connection {
         authorship(&row.ok_or_else(|| Error::not_found("change", &revision.to_string()))?)
     }
 
-    async fn with_edits(&mut self, row: &Row) -> Result<Value> {
-        let revision = row.integer(0)?;
+    /// What a change did to each document, in the order in which it did.
+    pub async fn edits(&mut self, revision: i64) -> Result<Vec<Edit>> {
         let sql = "SELECT entity, id, environment, flag, organization, user_id, before, after FROM edits \
                    WHERE revision = $1 ORDER BY position";
         let rows = self.rows(sql, params![revision]).await?;
-        let mut edits = Vec::with_capacity(rows.len());
-        let mut environments = std::collections::BTreeSet::new();
-        let mut everywhere = false;
-        for edit in &rows {
-            match edit.maybe_text(2)? {
-                Some(environment) => drop(environments.insert(environment)),
-                None => everywhere = true,
-            }
-            edits.push(json!({
-                "entity": edit.text(0)?,
-                "id": edit.text(1)?,
-                "environment": edit.maybe_text(2)?,
-                "flag": edit.maybe_text(3)?,
-                "organization": edit.maybe_text(4)?,
-                "user": edit.maybe_text(5)?,
-                "before": document(edit.maybe_text(6)?)?,
-                "after": document(edit.maybe_text(7)?)?,
-            }));
-        }
-        if everywhere {
-            let all = self.environments().await?;
-            environments.extend(all.into_iter().map(|environment| environment.name));
+        let document = |text: Option<String>| text.as_deref().map(stored).transpose();
+        let read = |row: &Row| {
+            Ok(Edit {
+                entity: Entity::parse(&row.text(0)?)?,
+                id: row.text(1)?,
+                environment: row.maybe_text(2)?,
+                flag: row.maybe_text(3)?,
+                organization: row.maybe_text(4)?,
+                user: row.maybe_text(5)?,
+                before: document(row.maybe_text(6)?)?,
+                after: document(row.maybe_text(7)?)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn with_edits(&mut self, row: &Row) -> Result<Value> {
+        let revision = row.integer(0)?;
+        let edits = self.edits(revision).await?;
+        let mut environments: BTreeSet<String> = edits.iter().filter_map(|edit| edit.environment.clone()).collect();
+        if edits.iter().any(|edit| edit.environment.is_none()) {
+            environments.extend(self.environments().await?.into_iter().map(|environment| environment.name));
         }
         let mut change = authorship(row)?;
         change["environments"] = json!(environments);
-        change["edits"] = json!(edits);
+        change["reverts"] = json!(self.reverts(revision).await?);
+        change["edits"] = edits.iter().map(Edit::answer).collect();
         Ok(change)
+    }
+}
+
+impl Edit {
+    /// As the API answers it.
+    pub(super) fn answer(&self) -> Value {
+        json!({
+            "entity": self.entity.as_str(), "id": self.id, "environment": self.environment, "flag": self.flag,
+            "organization": self.organization, "user": self.user, "before": self.before, "after": self.after,
+        })
     }
 }
 
@@ -133,13 +148,6 @@ pub(super) fn authorship(row: &Row) -> Result<Value> {
         "actor": { "type": row.text(2)?, "id": row.text(3)?, "name": row.text(4)? },
         "request_id": row.text(5)?,
         "comment": row.maybe_text(6)?,
-        "approval": document(row.maybe_text(7)?)?,
+        "approval": row.maybe_text(7)?.as_deref().map(stored).transpose()?,
     }))
-}
-
-fn document(text: Option<String>) -> Result<Value> {
-    match text {
-        None => Ok(Value::Null),
-        Some(text) => serde_json::from_str(&text).map_err(Error::internal),
-    }
 }

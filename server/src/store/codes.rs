@@ -4,8 +4,8 @@ use flagbearer::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Connection, Sql, params};
-use super::sessions::ATTEMPTS;
-use super::{Application, Memo, Method, Origin, Session, Snapshot, Start, Store};
+use super::sessions::{ATTEMPTS, Beginning};
+use super::{Application, Memo, Method, Origin, Start, Store};
 use crate::error::{Error, Result};
 
 /// What a code stands for.
@@ -105,7 +105,7 @@ impl Store {
         &self,
         redemption: &Redemption<'_>,
         proven: impl Fn(&Code) -> bool,
-        mint: impl Fn(&Code, &Session, &Snapshot) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Code, &Beginning) -> Result<(T, Option<Memo>)>,
     ) -> Result<Redeemed<T>> {
         // However many redeem one code at once: two things happen to it, its use and the end of the session that this began, and
         // who loses does so to one of them.
@@ -122,7 +122,7 @@ impl Store {
         &self,
         redemption: &Redemption<'_>,
         proven: impl Fn(&Code) -> bool,
-        mint: impl Fn(&Code, &Session, &Snapshot) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Code, &Beginning) -> Result<(T, Option<Memo>)>,
     ) -> Result<Redeemed<T>> {
         let Redemption { hash, application, once, now, .. } = *redemption;
         let mut connection = self.engine.write_snapshot().await?;
@@ -161,10 +161,10 @@ impl Store {
             connection.commit().await?;
             return Ok(Redeemed::Bad);
         }
-        let (session, snapshot) = self.begin_session(&mut connection, redemption.session, &code.start(redemption)).await?;
+        let beginning = self.begin_session(&mut connection, redemption.session, &code.start(redemption)).await?;
         let sql = "UPDATE codes SET session = $2 WHERE hash = $1";
-        connection.execute(sql, params![hash, session.id.as_str()]).await?;
-        let (answer, memo) = mint(&code, &session, &snapshot)?;
+        connection.execute(sql, params![hash, beginning.session.id.as_str()]).await?;
+        let (answer, memo) = mint(&code, &beginning)?;
         if let Some(memo) = memo
             && !connection.remember(&memo, now).await?
         {

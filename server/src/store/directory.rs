@@ -155,6 +155,14 @@ impl From<User> for Person {
     }
 }
 
+impl Membership {
+    /// What a document of the change log says.
+    pub fn parse_document(document: &Value) -> Result<Self> {
+        let texts = |name: &str| strings(&document[name].to_string());
+        Ok(Self { roles: texts("roles")?, permissions: texts("permissions")? })
+    }
+}
+
 impl StoredMembership {
     pub fn answer(&self) -> Value {
         json!({

@@ -32,6 +32,14 @@ impl StoredFlag {
         document["archived_at"] = to_value(&self.archived_at)?;
         Ok(document)
     }
+
+    /// What a document of the change log says: the flag, and since when it was archived.
+    pub fn parse_document(document: &Value) -> Result<(Flag, Option<Timestamp>)> {
+        let mut document = document.clone();
+        let archived_at = document.as_object_mut().and_then(|members| members.remove("archived_at")).unwrap_or_default();
+        let archived_at = archived_at.as_str().map(str::parse).transpose().map_err(Error::internal)?;
+        Ok((Flag::from_stored(&document).map_err(Error::internal)?, archived_at))
+    }
 }
 
 /// A setting as stored, or the standard one where none is.
@@ -88,6 +96,11 @@ impl Connection {
 
     pub async fn find_flag(&mut self, key: &str) -> Result<Option<StoredFlag>> {
         let row = self.row(concat!(columns!(), "WHERE key = $1"), params![key]).await?;
+        row.as_ref().map(StoredFlag::try_from).transpose()
+    }
+
+    pub async fn find_flag_by_id(&mut self, id: &str) -> Result<Option<StoredFlag>> {
+        let row = self.row(concat!(columns!(), "WHERE id = $1"), params![id]).await?;
         row.as_ref().map(StoredFlag::try_from).transpose()
     }
 
@@ -189,14 +202,16 @@ impl Connection {
 }
 
 impl Write {
-    pub async fn insert_flag(&mut self, flag: Flag) -> Result<StoredFlag> {
+    /// Stores a flag that is new, or that was deleted and is there again.
+    pub async fn insert_flag(&mut self, flag: Flag, archived_at: Option<Timestamp>) -> Result<StoredFlag> {
         let (revision, now) = (self.revision, self.now);
         let stored =
-            StoredFlag { flag, revision, created_revision: revision, created_at: now, updated_at: now, archived_at: None };
+            StoredFlag { flag, revision, created_revision: revision, created_at: now, updated_at: now, archived_at };
         let document = to_value(&stored.flag)?.to_string();
-        let sql = "INSERT INTO flags (id, key, document, revision, created_revision, created_at, updated_at) \
-                   VALUES ($1, $2, $3, $4, $4, $5, $5)";
-        self.execute(sql, params![&*stored.flag.id, stored.flag.key.as_str(), document, revision, now]).await?;
+        let sql = "INSERT INTO flags (id, key, document, revision, created_revision, created_at, updated_at, archived_at) \
+                   VALUES ($1, $2, $3, $4, $4, $5, $5, $6)";
+        let parameters = params![&*stored.flag.id, stored.flag.key.as_str(), document, revision, now, archived_at];
+        self.execute(sql, parameters).await?;
         self.record(Edit::new(Entity::Flag, &*stored.flag.id, None, Some(stored.document()?)).flag(&stored.flag.id));
         Ok(stored)
     }

@@ -6,7 +6,7 @@ use flagbearer::timestamp::Timestamp;
 
 use serde_json::Value;
 
-use super::directory::{Membership, strings};
+use super::directory::Membership;
 use super::engine::{Connection, Row, params};
 use super::flags::stored;
 use super::write::Entity;
@@ -71,13 +71,6 @@ const SEGMENTS: &str = concat!(
     last!("e.entity = 'segment' AND e.id = ids.id AND e.revision <= $1"),
     " FROM ids WHERE ids.id IS NOT NULL"
 );
-
-/// Edits that a token can change with: what [`Entity`] says, for the statements below.
-macro_rules! in_tokens {
-    () => {
-        "AND entity NOT IN ('api_key', 'identity_provider', 'signing_key', 'webhook')"
-    };
-}
 
 fn unknown(detail: String) -> Error {
     Error::new(Kind::Refused, "REVISION_UNKNOWN", detail)
@@ -147,21 +140,16 @@ impl Connection {
                    AND e.revision <= $3 ORDER BY e.revision DESC, e.position DESC LIMIT 1";
         let row = self.row(sql, params![organization, user, revision]).await?;
         let Some(text) = row.map(|row| row.maybe_text(0)).transpose()?.flatten() else { return Ok(None) };
-        let document = stored(&text)?;
-        let texts = |name: &str| strings(&document[name].to_string());
-        Ok(Some(Membership { roles: texts("roles")?, permissions: texts("permissions")? }))
+        Membership::parse_document(&stored(&text)?).map(Some)
     }
 
     /// The last change up to a revision that touched an environment.
     async fn environment_revision(&mut self, environment: &str, revision: i64) -> Result<i64> {
         let mut last = 0;
         for sql in [
-            concat!("SELECT max(revision) FROM edits WHERE environment = $1 AND revision <= $2 ", in_tokens!()),
-            concat!(
-                "SELECT max(revision) FROM edits WHERE environment IS NULL AND CAST($1 AS TEXT) IS NOT NULL \
-                 AND revision <= $2 ",
-                in_tokens!()
-            ),
+            "SELECT max(revision) FROM edits WHERE environment = $1 AND in_tokens = 1 AND revision <= $2",
+            "SELECT max(revision) FROM edits WHERE environment IS NULL AND CAST($1 AS TEXT) IS NOT NULL \
+             AND in_tokens = 1 AND revision <= $2",
         ] {
             let row = self.row(sql, params![environment, revision]).await?;
             last = last.max(row.map(|row| row.maybe_integer(0)).transpose()?.flatten().unwrap_or_default());

@@ -106,7 +106,7 @@ impl Write {
     }
 
     /// Takes a flag's entry away where there is one; in every environment where none is named.
-    pub(super) async fn unkill(&mut self, flag: &Flag, environment: Option<&str>) -> Result<()> {
+    pub async fn unkill(&mut self, flag: &Flag, environment: Option<&str>) -> Result<()> {
         let sql =
             "DELETE FROM kills WHERE flag = $1 AND (CAST($2 AS TEXT) IS NULL OR environment = $2) RETURNING environment";
         for row in self.rows(sql, params![&*flag.id, environment]).await? {

@@ -90,11 +90,8 @@ impl Later {
     fn add(&mut self, row: &Row) -> Result<()> {
         let (revision, entity) = (row.integer(0)?, row.text(2)?);
         let part = match entity.as_str() {
-            "membership" | "application" => {
-                let list = if entity == "membership" { &mut self.membership } else { &mut self.application };
-                if list.last() != Some(&revision) {
-                    list.push(revision);
-                }
+            "membership" => {
+                note(&mut self.membership, revision);
                 return Ok(());
             }
             "kill" => {
@@ -110,6 +107,10 @@ impl Later {
             "segment" => Part::Segment,
             "user" => Part::User,
             "organization" => Part::Organization,
+            "application" => {
+                note(&mut self.application, revision);
+                Part::Application
+            }
             other => return Err(Error::internal(format!("the log holds a `{other}`"))),
         };
         let document = row.maybe_text(5)?.map(|text| stored(&text)).transpose()?;
@@ -119,5 +120,11 @@ impl Later {
             None => self.changes.push(PlaceChange { revision, at: row.time(1)?, edits: vec![edit] }),
         }
         Ok(())
+    }
+}
+
+fn note(revisions: &mut Vec<i64>, revision: i64) {
+    if revisions.last() != Some(&revision) {
+        revisions.push(revision);
     }
 }

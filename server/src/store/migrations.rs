@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0004_kills.sql"),
         include_str!("../../migrations/postgres/0004_kills.sql"),
     ),
+    (5, "log", include_str!("../../migrations/sqlite/0005_log.sql"), include_str!("../../migrations/postgres/0005_log.sql")),
     (
         7,
         "webhooks approvals",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::changes::authorship;
 use super::engine::{Connection, Row, params};
 use super::flags::stored;
-use super::{Edit, Entity, Store, Write};
+use super::{Edit, Entity, Write};
 use crate::error::{Error, Result};
 
 /// What became of a proposal.
@@ -116,13 +116,6 @@ impl TryFrom<&Row> for PendingChange {
     }
 }
 
-impl Store {
-    /// A transaction that is no change: nothing of it is in the log.
-    pub async fn aside(&self) -> Result<Connection> {
-        self.engine.write().await
-    }
-}
-
 impl Connection {
     pub async fn pending_change(&mut self, id: &str) -> Result<PendingChange> {
         let row = self.row(concat!(columns!(), "WHERE id = $1"), params![id]).await?;
@@ -173,22 +166,19 @@ impl Connection {
     }
 
     /// Adds what somebody says about it.
-    pub async fn comment_pending_change(&mut self, id: &str, at: Timestamp, actor: &Value, comment: &str) -> Result<()> {
+    pub async fn comment_on_pending_change(&mut self, id: &str, comment: &Value) -> Result<()> {
         // Whoever else says something meanwhile waits: the comments are counted.
         self.execute("UPDATE pending_changes SET state = state WHERE id = $1", params![id]).await?;
-        let sql = "INSERT INTO pending_comments (pending_change, number, at, actor, comment) \
-                   SELECT $1, count(*) + 1, $2, $3, $4 FROM pending_comments WHERE pending_change = $1";
-        self.execute(sql, params![id, at, actor.to_string(), comment]).await.map(drop)
+        let sql = "INSERT INTO pending_comments (pending_change, number, document) \
+                   SELECT $1, count(*) + 1, $2 FROM pending_comments WHERE pending_change = $1";
+        self.execute(sql, params![id, comment.to_string()]).await.map(drop)
     }
 
     /// What was said about it, in order.
     pub async fn pending_comments(&mut self, id: &str) -> Result<Vec<Value>> {
-        let sql = "SELECT at, actor, comment FROM pending_comments WHERE pending_change = $1 ORDER BY number";
+        let sql = "SELECT document FROM pending_comments WHERE pending_change = $1 ORDER BY number";
         let rows = self.rows(sql, params![id]).await?;
-        let comment = |row: &Row| -> Result<Value> {
-            Ok(json!({ "at": row.time(0)?, "actor": stored(&row.text(1)?)?, "comment": row.text(2)? }))
-        };
-        rows.iter().map(comment).collect()
+        rows.iter().map(|row| stored(&row.text(0)?)).collect()
     }
 
     /// The changes since it was proposed to the documents that it touches: who, when, and which.
@@ -235,14 +225,18 @@ impl Write {
     /// off. What comes by itself with the end of a user or an organization needs none, and neither does what the directory says.
     pub async fn awaiting_approval(&mut self) -> Result<Vec<String>> {
         let gone = |edit: &Edit| {
-            self.edits().iter().any(|other| {
+            self.recorded().iter().any(|other| {
                 other.after.is_none()
                     && (other.entity == Entity::User && edit.user.as_ref() == Some(&other.id)
                         || other.entity == Entity::Organization && edit.organization.as_ref() == Some(&other.id))
             })
         };
-        let decisive: Vec<Edit> =
-            self.edits().iter().filter(|edit| edit.entity.is_decided_by_administrators() && !gone(edit)).cloned().collect();
+        let decisive: Vec<Edit> = self
+            .recorded()
+            .iter()
+            .filter(|edit| edit.entity.is_decided_by_administrators() && !gone(edit))
+            .cloned()
+            .collect();
         if decisive.is_empty() {
             return Ok(Vec::new());
         }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::applications::Application;
 use super::engine::{Connection, Row, Sql, params};
+use super::flags::stored;
 use super::history::Standpoint;
 use super::snapshot::Snapshot;
 use super::{Memo, PasswordMark, Store};
@@ -189,6 +190,14 @@ pub struct Start<'a> {
     pub origin: Origin<'a>,
 }
 
+/// A session that begins, and all that its first token needs, of one snapshot.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    pub application: Application,
+    pub session: Session,
+    pub snapshot: Snapshot,
+}
+
 impl<'a> Start<'a> {
     /// The session of a user whom somebody else has just told us of.
     pub fn told(
@@ -218,13 +227,13 @@ const KEPT: i64 = 7 * 86_400;
 pub(super) const ATTEMPTS: usize = 5;
 
 impl Store {
-    /// Starts a session under this id. `mint` makes the answer from what the same transaction reads, and says what to remember of it;
-    /// `None` where the same was answered already.
+    /// Starts a session under this id. `mint` makes the answer from what the same transaction reads, and says what to remember
+    /// of it; `None` where the same was answered already.
     pub async fn start_session<T>(
         &self,
         id: &str,
         start: &Start<'_>,
-        mint: impl Fn(&Session, &Snapshot) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Beginning) -> Result<(T, Option<Memo>)>,
     ) -> Result<Option<T>> {
         for _ in 0..ATTEMPTS {
             match self.try_start(id, start, &mint).await {
@@ -239,11 +248,11 @@ impl Store {
         &self,
         id: &str,
         start: &Start<'_>,
-        mint: impl Fn(&Session, &Snapshot) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Beginning) -> Result<(T, Option<Memo>)>,
     ) -> Result<Option<T>> {
         let mut connection = self.engine.write_snapshot().await?;
-        let (session, snapshot) = self.begin_session(&mut connection, id, start).await?;
-        let (answer, memo) = mint(&session, &snapshot)?;
+        let beginning = self.begin_session(&mut connection, id, start).await?;
+        let (answer, memo) = mint(&beginning)?;
         if let Some(memo) = memo
             && !connection.remember(&memo, start.now).await?
         {
@@ -253,13 +262,8 @@ impl Store {
         Ok(Some(answer))
     }
 
-    /// Starts a session in a transaction that the caller commits; answers it with all that its first token needs.
-    pub(super) async fn begin_session(
-        &self,
-        connection: &mut Connection,
-        id: &str,
-        start: &Start<'_>,
-    ) -> Result<(Session, Snapshot)> {
+    /// Starts a session in a transaction that the caller commits.
+    pub(super) async fn begin_session(&self, connection: &mut Connection, id: &str, start: &Start<'_>) -> Result<Beginning> {
         if start.strict {
             known(connection, start.user, start.organization).await?;
         } else {
@@ -272,15 +276,15 @@ impl Store {
             return Err(Error::not_found("password", start.user));
         }
         let sql = Sql::either(
-            "SELECT 1 FROM applications WHERE client_id = $1",
-            "SELECT 1 FROM applications WHERE client_id = $1 FOR KEY SHARE",
+            "SELECT document FROM applications WHERE client_id = $1",
+            "SELECT document FROM applications WHERE client_id = $1 FOR KEY SHARE",
         );
-        // It was there when the caller read it, and may have been deleted since.
+        // It may be another since the caller read it, or gone: a token is of one snapshot, its application too.
         let client_id = start.application.client_id.as_str();
-        if connection.row(sql, params![client_id]).await?.is_none() {
-            return Err(Error::not_found("application", client_id));
-        }
-        let session = start.session(id);
+        let row = connection.row(sql, params![client_id]).await?;
+        let document = row.ok_or_else(|| Error::not_found("application", client_id))?.text(0)?;
+        let application = Application::from_stored(stored(&document)?)?;
+        let session = Start { application: &application, ..*start }.session(id);
         let sql = "INSERT INTO sessions (id, environment, application, user_id, organization, generation, auth_time, \
                    expires_at, absolute_expires_at, method, scope, browser, ip_address, user_agent, created_at) \
                    VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
@@ -307,7 +311,7 @@ impl Store {
             organization: session.organization.as_deref(),
         };
         let snapshot = self.snapshot_in(connection, standpoint).await?;
-        Ok((session, snapshot))
+        Ok(Beginning { application, session, snapshot })
     }
 
     pub async fn session(&self, id: &str) -> Result<Session> {

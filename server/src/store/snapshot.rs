@@ -14,6 +14,7 @@ use flagbearer::ruleset::Ruleset;
 use flagbearer::setting::Override;
 use flagbearer::timestamp::Timestamp;
 
+use super::applications::Application;
 use super::directory::{Membership, attributes, strings};
 use super::engine::{Connection, Row, Sql, params};
 use super::history::Standpoint;
@@ -203,6 +204,13 @@ impl Snapshot {
     pub fn evaluations(&self, now: Timestamp) -> Vec<Evaluation<'_>> {
         let mut evaluations = Vec::new();
         self.ruleset.evaluate_all(&self.overrides, &self.context(), now, &mut evaluations);
+        evaluations
+    }
+
+    /// The same of the flags that an application's tokens carry.
+    pub fn carried(&self, application: &Application, now: Timestamp) -> Vec<Evaluation<'_>> {
+        let (projection, mut evaluations) = (&application.projection, Vec::new());
+        self.ruleset.evaluate_carried(projection, &self.overrides, &self.context(), now, &mut evaluations);
         evaluations
     }
 }

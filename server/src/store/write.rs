@@ -69,6 +69,30 @@ pub enum Entity {
 }
 
 impl Entity {
+    const ALL: [Self; 15] = [
+        Self::Flag,
+        Self::Setting,
+        Self::Override,
+        Self::Segment,
+        Self::Organization,
+        Self::User,
+        Self::Membership,
+        Self::Environment,
+        Self::Application,
+        Self::ApiKey,
+        Self::IdentityProvider,
+        Self::SigningKey,
+        Self::Webhook,
+        Self::Kill,
+        Self::MinRevision,
+    ];
+
+    /// The entity of this name in the log.
+    pub(super) fn parse(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|entity| entity.as_str() == name);
+        found.ok_or_else(|| Error::internal(format!("the log holds a `{name}`")))
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Flag => "flag",
@@ -157,6 +181,8 @@ pub struct Write {
     /// The change's number.
     pub revision: i64,
     edits: Vec<Edit>,
+    /// The changes that this one takes back.
+    reverted: BTreeSet<i64>,
     remark: Option<&'static str>,
     urgent: bool,
     changes: watch::Sender<i64>,
@@ -190,7 +216,8 @@ impl DerefMut for Write {
 
 impl Write {
     pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64, changes: watch::Sender<i64>) -> Self {
-        Self { connection, now, revision, edits: Vec::new(), remark: None, urgent: false, changes }
+        let (edits, reverted) = Default::default();
+        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, changes }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -204,8 +231,13 @@ impl Write {
     }
 
     /// The documents that are altered so far.
-    pub fn edits(&self) -> &[Edit] {
+    pub fn recorded(&self) -> &[Edit] {
         &self.edits
+    }
+
+    /// Says that this change takes a former one back.
+    pub fn revert(&mut self, revision: i64) {
+        self.reverted.insert(revision);
     }
 
     /// Says what was done where the documents do not show it; an author's own comment goes before.
@@ -238,8 +270,8 @@ impl Write {
         self.connection.execute(sql, parameters).await?;
         self.connection.execute("UPDATE installation SET changed_at = $1 WHERE id = 1", params![self.now]).await?;
         for (position, edit) in self.edits.iter().enumerate() {
-            let sql = "INSERT INTO edits (revision, position, entity, id, environment, flag, organization, user_id, before, after) \
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            let sql = "INSERT INTO edits (revision, position, entity, id, environment, flag, organization, user_id, before, after, in_tokens) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
             let parameters = params![
                 self.revision,
                 position as i64,
@@ -251,8 +283,13 @@ impl Write {
                 edit.user.as_deref(),
                 edit.before.as_ref().map(Value::to_string),
                 edit.after.as_ref().map(Value::to_string),
+                edit.entity.in_tokens(),
             ];
             self.connection.execute(sql, parameters).await?;
+        }
+        for reverted in &self.reverted {
+            let sql = "INSERT INTO reverts (revision, reverted) VALUES ($1, $2)";
+            self.connection.execute(sql, params![self.revision, *reverted]).await?;
         }
         self.mark_environments().await?;
         self.connection.enqueue_deliveries(self.revision, self.now, &self.edits).await?;

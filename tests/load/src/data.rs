@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use reqwest::{Client, Method};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
 use crate::baseline;
-use crate::drive::Sessions;
+use crate::drive::{Page, Sessions};
 use crate::measure::ADMIN_KEY;
 
 pub const FIXTURE: &str = include_str!("../../vectors/fixture-30.json");
@@ -63,6 +64,21 @@ pub async fn seed(server: &str, database_url: &str, users: usize, clients: usize
         }
     }
     tokens.map(|tokens| Arc::new(Sessions { application: application.clone(), tokens }))
+}
+
+/// The sign-in page that an application of the server's sends a browser to.
+pub async fn sign_in_page(server: &str) -> Page {
+    let client = Client::builder().redirect(Policy::none()).build().expect("a client");
+    let uri = "https://app.example.com/callback";
+    let application = json!({ "name": "pages", "environment": "production", "redirect_uris": [uri] });
+    let application = call(&client, server, Method::POST, "/v1/applications", &application).await;
+    let id = application["client_id"].as_str().expect("a client id");
+    let asked = [("client_id", id), ("redirect_uri", uri), ("response_type", "code")];
+    let asked = Url::parse_with_params(&format!("{server}/oauth2/auth"), asked).expect("an address");
+    let sent = client.get(asked.clone()).send().await.expect("an answer");
+    let header = |name: &str| sent.headers().get(name).and_then(|value| value.to_str().ok()).expect(name);
+    let cookie = header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+    Page { url: asked.join(header("location")).expect("an address").into(), cookie }
 }
 
 /// Users with attributes, a membership and an override each; organizations with attributes and an override each.

@@ -1,4 +1,4 @@
-//! Clients: each refreshes a session of its own, with the token that the refresh before gave it.
+//! Clients: each refreshes a session of its own, with the token that the refresh before gave it; or each loads a page.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,46 +17,66 @@ pub struct Sessions {
     pub tokens: Vec<Mutex<String>>,
 }
 
+/// A sign-in page that waits for its user.
+pub struct Page {
+    pub url: String,
+    pub cookie: String,
+}
+
+/// What clients do, over and over.
+enum Work {
+    Refresh { url: String, sessions: Arc<Sessions> },
+    Load(Page),
+}
+
 /// How fast clients go.
 enum Pace {
-    /// As fast as they are answered, so many refreshes in all.
+    /// As fast as they are answered, so many times in all.
     Full { left: AtomicUsize },
-    /// Together at a steady rate. Latency counts from when a refresh was due, so that waiting is not hidden.
-    Steady { start: Instant, rate: f64, refreshes: usize },
+    /// Together at a steady rate. Latency counts from when a turn was due, so that waiting is not hidden.
+    Steady { start: Instant, rate: f64, turns: usize },
 }
 
 pub async fn round(subject: &Subject, sessions: &Arc<Sessions>, refreshes: usize) -> Figures {
-    measured(subject, sessions, Pace::Full { left: AtomicUsize::new(refreshes) }).await
+    refreshed(subject, sessions, Pace::Full { left: AtomicUsize::new(refreshes) }).await
 }
 
 pub async fn paced(subject: &Subject, sessions: &Arc<Sessions>, rate: f64, refreshes: usize) -> Figures {
-    measured(subject, sessions, Pace::Steady { start: Instant::now(), rate, refreshes }).await
+    refreshed(subject, sessions, Pace::Steady { start: Instant::now(), rate, turns: refreshes }).await
 }
 
-async fn measured(subject: &Subject, sessions: &Arc<Sessions>, pace: Pace) -> Figures {
-    let clients = sessions.tokens.len();
+/// Loads a page so many times.
+pub async fn pages(subject: &Subject, page: Page, clients: usize, loads: usize) -> Figures {
+    measured(subject, clients, Work::Load(page), Pace::Full { left: AtomicUsize::new(loads) }).await
+}
+
+async fn refreshed(subject: &Subject, sessions: &Arc<Sessions>, pace: Pace) -> Figures {
+    let work = Work::Refresh { url: format!("{}/oauth2/token", subject.url), sessions: sessions.clone() };
+    measured(subject, sessions.tokens.len(), work, pace).await
+}
+
+async fn measured(subject: &Subject, clients: usize, work: Work, pace: Pace) -> Figures {
     let client = Client::builder().pool_max_idle_per_host(clients).build().expect("a client");
-    let url: Arc<str> = format!("{}/oauth2/token", subject.url).into();
-    let pace = Arc::new(pace);
+    let (work, pace) = (Arc::new(work), Arc::new(pace));
     let (cpu, started) = (subject.cpu(), Instant::now());
     let mut running = JoinSet::new();
     for number in 0..clients {
-        let (client, url, sessions, pace) = (client.clone(), url.clone(), sessions.clone(), pace.clone());
+        let (client, work, pace) = (client.clone(), work.clone(), pace.clone());
         running.spawn(async move {
             let mut latencies = Vec::new();
             match &*pace {
                 Pace::Full { left } => {
                     while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
                         let due = Instant::now();
-                        refresh(&client, &url, &sessions, number).await;
+                        work.turn(&client, number).await;
                         latencies.push(due.elapsed().as_secs_f64() * 1e3);
                     }
                 }
-                Pace::Steady { start, rate, refreshes } => {
-                    for turn in (number..*refreshes).step_by(clients) {
+                Pace::Steady { start, rate, turns } => {
+                    for turn in (number..*turns).step_by(clients) {
                         let due = *start + Duration::from_secs_f64(turn as f64 / rate);
                         tokio::time::sleep_until(due.into()).await;
-                        refresh(&client, &url, &sessions, number).await;
+                        work.turn(&client, number).await;
                         latencies.push(due.elapsed().as_secs_f64() * 1e3);
                     }
                 }
@@ -75,6 +95,20 @@ async fn measured(subject: &Subject, sessions: &Arc<Sessions>, pace: Pace) -> Fi
         p99: at(0.99),
         cpu: cpu * 10_000.0 / latencies.len() as f64,
         resident: subject.resident(),
+    }
+}
+
+impl Work {
+    /// One turn of a client.
+    async fn turn(&self, client: &Client, number: usize) {
+        match self {
+            Self::Refresh { url, sessions } => refresh(client, url, sessions, number).await,
+            Self::Load(page) => {
+                let response = client.get(&page.url).header("cookie", &page.cookie).send().await.expect("an answer");
+                let (status, text) = (response.status(), response.text().await.expect("a page"));
+                assert!(status.is_success() && text.contains("<form"), "{}: {status} {text}", page.url);
+            }
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The refresh path under load: our server, and beside it in the same run the smallest handler that does the same work.
 //!
 //! `cargo run --release --workspace --bin flagbearer-load` (with `--database-url postgres://…` for PostgreSQL). Prints
-//! throughput, latency, CPU per 10 000 refreshes, resident memory, and the ratio of CPU. A benchmark, never a test.
+//! throughput, latency, CPU per 10 000 refreshes, resident memory, the ratio of CPU, and how fast the sign-in page is. A
+//! benchmark, never a test.
 //! With `followers` behind it: what thousands of followers of the watermark cost, and how fast a kill reaches them.
 
 mod baseline;
@@ -116,6 +117,8 @@ async fn main() {
 
     let half = drive::paced(&server, &ours_sessions, ours_rate / 2.0, options.refreshes / 2).await;
     println!("at half load ({:.0}/s): p50 {:.1} ms, p99 {:.1} ms  (goal: p99 under 50)", half.rate, half.p50, half.p99);
+    let pages = drive::pages(&server, data::sign_in_page(&server.url).await, options.clients, options.refreshes / 2).await;
+    println!("sign-in pages: {:.0}/s, p50 {:.1} ms, p99 {:.1} ms", pages.rate, pages.p50, pages.p99);
     server.stop().await;
     baseline.stop().await;
     measure::cold_start(&url, &folder).await;

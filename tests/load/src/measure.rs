@@ -19,12 +19,12 @@ pub struct Subject {
 /// What one round cost.
 pub struct Figures {
     pub name: &'static str,
-    /// Refreshes a second.
+    /// Refreshes, or pages, a second.
     pub rate: f64,
     /// Milliseconds.
     pub p50: f64,
     pub p99: f64,
-    /// CPU seconds of the server for 10 000 refreshes.
+    /// CPU seconds of the server for 10 000 of them.
     pub cpu: f64,
     /// MiB resident.
     pub resident: f64,

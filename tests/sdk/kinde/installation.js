@@ -1,12 +1,16 @@
 // A real Flagbearer server with what a business that comes from Kinde has on it: the article's flags, a user who signs in
 // with a password, an organization, and applications of profile `kinde`.
 
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
 import { startFlagbearer } from '../../../examples/hono/flagbearer.js'
+import { standBesideOurs } from '../keys.js'
 import { Browser } from '../sign_in.js'
 
 export const REDIRECT_URL = 'http://localhost:3000/api/auth/kinde_callback'
 export const LOGOUT_URL = 'http://localhost:3000/goodbye'
-export const ALICE = { email: 'alice@example.com', password: 'correct horse battery staple' }
+export const ALICE = { email: 'alice@example.com', password: 'planted horse battery staple' }
 export const ALICE_ID = 'kp_abc123'
 export const ORGANIZATION = 'org_xyz789'
 
@@ -38,7 +42,16 @@ export async function install() {
   }
 }
 
-async function fill({ url, call, stop }) {
+/** Takes a database for itself alone, and prints a line once it has it; lets go when its input ends. */
+const HOLD = `
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()`
+
+async function fill({ url, call, stop, folder }) {
+  await standBesideOurs(`${url}/.well-known/jwks.json`)
   // Kinde's packages look some flags up by what is called `name`; here that is for people alone.
   for (const [key, type, default_value] of FLAGS) {
     await call('POST', '/flags', { key, type, default_value, name: `The flag ${key}` })
@@ -68,6 +81,19 @@ async function fill({ url, call, stop }) {
 
     /** Sets a flag's value for Alice's organization. */
     override: (flag, value) => call('PUT', `/flags/${flag}/organizations/${ORGANIZATION}?environment=production`, { value }),
+
+    /** Does some work while nobody can write to the server's database. */
+    async whileBusy(work) {
+      const holder = spawn('python3', ['-c', HOLD, join(folder, 'flagbearer.db')], { stdio: ['pipe', 'pipe', 'inherit'] })
+      const ended = once(holder, 'exit')
+      try {
+        await once(holder.stdout, 'data')
+        return await work()
+      } finally {
+        holder.stdin.end()
+        await ended
+      }
+    },
 
     endSessions: () => call('DELETE', `/sessions?user=${ALICE_ID}&environment=production`),
   }

@@ -1,4 +1,4 @@
-// @kinde-oss/kinde-auth-nextjs: the article's dashboard and both of its AI routes, as printed, in a Next.js application that
+// @kinde-oss/kinde-auth-nextjs: the article's dashboard and its AI routes, as printed, in a Next.js application that
 // was built and started, with a real browser before it.
 
 import assert from 'node:assert/strict'
@@ -134,6 +134,21 @@ test('the AI routes of the article use the flags', async () => {
   assert.match(output, /Using model: gpt-4o, temp: 0.7, max_tokens: 500/)
 })
 
+/** What the AI is called with by a route that keeps to the user's limit, when so many tokens are asked for. */
+const limited = async (max_tokens) => {
+  const { status, body } = await call('/api/ai/limited', 'POST', { message: 'Hello', max_tokens })
+  assert.equal(status, 200)
+  return body.response.max_tokens
+}
+
+test('no more tokens are used than the limit of the user allows', async () => {
+  assert.equal((await fetch(`${site}/api/ai/limited`, { method: 'POST', body: '{}' })).status, 401)
+  assert.deepEqual([await limited(), await limited(1000)], [500, 1000])
+  assert.doesNotMatch(output, /capped/)
+  assert.equal(await limited(4000), 1000)
+  assert.match(output, /User requested 4000 tokens, capped to 1000/)
+})
+
 test('the browser hook reads flags of every type', async () => {
   await page.goto(`${site}/browser`)
   assert.deepEqual(JSON.parse(await page.locator('#seen').innerText()), {
@@ -196,6 +211,8 @@ test('changed rules are seen after a refresh, on the server and in the browser',
   for (const path of ['chat', 'generate']) await call(`/api/ai/${path}`, 'POST', { message: 'Hello' })
   assert.match(output, /Calling AI with strategy: chain_of_thought/)
   assert.match(output, /Using model: gpt-5, temp: 0, max_tokens: 900/)
+  assert.deepEqual([await limited(4000), await limited(6000)], [4000, 5000])
+  assert.match(output, /User requested 6000 tokens, capped to 5000/)
   await page.goto(`${site}/browser`)
   const seen = JSON.parse(await page.locator('#seen').innerText())
   assert.deepEqual([seen.boolean, seen.integer, seen.string], [true, 5000, 'few_shot'])

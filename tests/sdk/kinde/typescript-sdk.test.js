@@ -151,6 +151,26 @@ for (const [grant, isPublic] of [
       assert.equal(await kinde.getBooleanFlag(session, 'new_ai_model'), false)
     })
 
+    test('a server that cannot write just now does not sign the user out', async () => {
+      const before = new Map(session.items)
+      const { clientId: client_id, clientSecret: client_secret } = application
+      const refresh_token = before.get('refresh_token')
+      const form = { grant_type: 'refresh_token', client_id, refresh_token, ...(client_secret && { client_secret }) }
+      const [response] = await installation.whileBusy(() =>
+        Promise.all([
+          fetch(`${installation.issuer}/oauth2/token`, { method: 'POST', body: new URLSearchParams(form) }),
+          assert.rejects(kinde.refreshTokens(session), SyntaxError),
+        ]),
+      )
+      assert.equal(response.status, 503)
+      assert.equal((await response.json()).error, 'temporarily_unavailable', 'other clients are told by a word')
+      assert.ok(response.headers.get('retry-after'))
+      assert.deepEqual(session.items, before)
+      await kinde.refreshTokens(session)
+      assert.notEqual(session.items.get('refresh_token'), refresh_token)
+      assert.equal(await kinde.isAuthenticated(session), true)
+    })
+
     test('a bad grant is an error with its reason, and signs out', async () => {
       await installation.endSessions()
       await assert.rejects(kinde.refreshTokens(session), /sign in again/)

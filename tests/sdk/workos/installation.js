@@ -2,12 +2,13 @@
 // applications of profile `workos`, and an API key of the environment.
 
 import { startFlagbearer } from '../../../examples/hono/flagbearer.js'
+import { standBesideOurs } from '../keys.js'
 import { Browser } from '../sign_in.js'
 
 export const FLAG = 'snippet-synthesis'
 export const REDIRECT_URI = 'http://localhost:3000/callback'
 export const COOKIE_PASSWORD = 'a cookie password of more than 32 characters'
-export const PASSWORD = 'correct horse battery staple'
+export const PASSWORD = 'planted horse battery staple'
 
 export async function install() {
   const { url, call, stop } = await startFlagbearer()
@@ -38,6 +39,7 @@ export async function install() {
     async application(environment = 'production', more = {}) {
       const document = { name: 'From WorkOS', environment, profile: 'workos', redirect_uris: [REDIRECT_URI], ...more }
       const { client_id: clientId } = await call('POST', '/applications', document)
+      await standBesideOurs(`${url}/sso/jwks/${clientId}`)
       const { key: apiKey } = await call('POST', '/api-keys', { name: 'WorkOS', role: 'administrator', environment })
       return { clientId, apiKey }
     },

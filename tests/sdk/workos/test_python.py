@@ -22,7 +22,7 @@ from sign_in import Browser  # noqa: E402
 
 FLAG = "snippet-synthesis"
 REDIRECT_URI = "http://localhost:3000/callback"
-PASSWORD = "correct horse battery staple"
+PASSWORD = "planted horse battery staple"
 COOKIE_PASSWORD = Fernet.generate_key().decode()
 
 

@@ -8,7 +8,7 @@ use flagbearer_server::error::{Error, Kind};
 use flagbearer_server::issuer::{Issuer, SignInRefused, SignUpRefused};
 use flagbearer_server::secret::Secret;
 use flagbearer_server::store::Store;
-use flagbearer_tests::{Answer, Api, BEGINNING, Database, Engine, TestServer, config, on_both_engines};
+use flagbearer_tests::{Answer, Api, BEGINNING, Browser, Client, Database, Engine, TestServer, config, on_both_engines};
 use reqwest::Method;
 use serde_json::json;
 
@@ -53,6 +53,19 @@ async fn behind(engine: Engine, proxies: &[&str]) -> TestServer {
     TestServer::with(&config, database, Arc::new(ManualClock::at(BEGINNING))).await
 }
 
+/// Signs in at the page, as if sent on for this address; answers the status that it ends with.
+async fn posted(client: &Client, email: &str, password: &str, forwarded: &str) -> u16 {
+    let mut browser = Browser::new();
+    let page = browser.visit(&client.authorization_url(&[])).await;
+    let url = page.url.join(&page.form().action).expect("an action");
+    let request = page.form().fields[0].1.clone();
+    let fields = [("request", request.as_str()), ("email", email), ("password", password)];
+    let form = reqwest::Client::new().post(url.clone()).header("x-forwarded-for", forwarded).form(&fields);
+    let page = browser.follow(url, form).await;
+    assert!(page.left == (page.status == 303), "{}: {}", page.url, page.words());
+    page.status
+}
+
 /// Calls with a wrong API key, as if sent on for these.
 async fn wrong_key(server: &TestServer, forwarded: &[&str]) -> Answer {
     let api = Api::new(&server.url, "fb_wrong");
@@ -76,7 +89,7 @@ on_both_engines! {
             // From many addresses, at two replicas, in any spelling.
             let (replica, address) = (if number % 2 == 0 { &one } else { &two }, format!("203.0.113.{number}"));
             let email = ["alice@example.com", "Alice@Example.com"][number % 2];
-            assert_eq!(guess(replica, email, "a wrong password", &address).await, Guess::Wrong, "{number}");
+            assert_eq!(guess(replica, email, "a planted wrong password", &address).await, Guess::Wrong, "{number}");
         }
         assert_eq!(guess(&one, "alice@example.com", PASSWORD, HOME).await, Guess::Locked(900), "even if it is right");
         assert_eq!(guess(&one, "bob@example.com", PASSWORD, HOME).await, Guess::Right, "another account is none of it");
@@ -90,7 +103,7 @@ on_both_engines! {
         let (server, issuer) = prepared(engine, &["alice"]).await;
         let lock = async || {
             for _ in 0..10 {
-                assert_eq!(guess(&issuer, "alice@example.com", "a wrong password", HOME).await, Guess::Wrong);
+                assert_eq!(guess(&issuer, "alice@example.com", "a planted wrong password", HOME).await, Guess::Wrong);
             }
             assert_eq!(guess(&issuer, "alice@example.com", PASSWORD, HOME).await, Guess::Locked(900));
         };
@@ -114,7 +127,7 @@ on_both_engines! {
         for email in ["alice@example.com", "nobody@example.com"] {
             let mut guesses = Vec::new();
             for _ in 0..12 {
-                guesses.push(guess(&issuer, email, "a wrong password", HOME).await);
+                guesses.push(guess(&issuer, email, "a planted wrong password", HOME).await);
             }
             assert_eq!(guesses[..10], vec![Guess::Wrong; 10], "{email}");
             assert_eq!(guesses[10..], vec![Guess::Locked(900); 2], "{email}");
@@ -125,14 +138,14 @@ on_both_engines! {
         let (server, issuer) = prepared(engine, &["alice"]).await;
         for _ in 0..2 {
             for _ in 0..9 {
-                assert_eq!(guess(&issuer, "alice@example.com", "a wrong password", HOME).await, Guess::Wrong);
+                assert_eq!(guess(&issuer, "alice@example.com", "a planted wrong password", HOME).await, Guess::Wrong);
             }
             assert_eq!(guess(&issuer, "alice@example.com", PASSWORD, HOME).await, Guess::Right);
         }
         assert_eq!(counts(&server).await, ["18"], "the address has its failures, and no success among them");
         for _ in 0..2 {
             for _ in 0..9 {
-                assert_eq!(guess(&issuer, "alice@example.com", "a wrong password", HOME).await, Guess::Wrong);
+                assert_eq!(guess(&issuer, "alice@example.com", "a planted wrong password", HOME).await, Guess::Wrong);
             }
             server.clock.advance(900);
         }
@@ -146,7 +159,7 @@ on_both_engines! {
         let issuer = Arc::new(issuer);
         let guesses: Vec<_> = (0..100).map(|_| {
             let issuer = issuer.clone();
-            tokio::spawn(async move { guess(&issuer, "alice@example.com", "a wrong password", HOME).await })
+            tokio::spawn(async move { guess(&issuer, "alice@example.com", "a planted wrong password", HOME).await })
         }).collect();
         let mut wrong = 0;
         for guess in guesses {
@@ -167,12 +180,12 @@ on_both_engines! {
         let (server, issuer) = prepared(engine, &["alice"]).await;
         for number in 0..100 {
             let address = format!("2001:db8:0:1::{number:x}");
-            assert_ne!(guess(&issuer, "nobody@example.com", "a wrong password", &address).await, Guess::Right);
+            assert_ne!(guess(&issuer, "nobody@example.com", "a planted wrong password", &address).await, Guess::Right);
         }
         assert_eq!(guess(&issuer, "alice@example.com", PASSWORD, "2001:db8:0:1:ffff::1").await, Guess::Locked(900));
         assert_eq!(guess(&issuer, "alice@example.com", PASSWORD, "2001:db8:0:2::1").await, Guess::Right);
-        guess(&issuer, "alice@example.com", "a wrong password", "::ffff:198.51.100.7").await;
-        guess(&issuer, "alice@example.com", "a wrong password", "198.51.100.7").await;
+        guess(&issuer, "alice@example.com", "a planted wrong password", "::ffff:198.51.100.7").await;
+        guess(&issuer, "alice@example.com", "a planted wrong password", "198.51.100.7").await;
         assert_eq!(counts(&server).await, ["2", "2", "10", "100"], "one address, however it is written");
     }
 
@@ -223,6 +236,22 @@ on_both_engines! {
         assert_eq!(counts(&server).await, before, "nothing is written for who is right");
         server.clock.advance(840);
         wrong_key(&server, &[]).await.refused(401, "UNAUTHENTICATED");
+    }
+
+    async fn the_sign_in_page_tells_addresses_apart_by_the_word_of_a_trusted_proxy_alone(engine: Engine) {
+        for (proxies, apart) in [(&["127.0.0.0/8"][..], true), (&["10.0.0.0/8"], false), (&[], false)] {
+            let server = behind(engine, proxies).await;
+            let admin = server.admin();
+            admin.account("alice", "alice@example.com", &[]).await;
+            let client = Client::public(&admin, "production").await;
+            assert_eq!(posted(&client, "one@example.com", PASSWORD, HOME).await, 422);
+            server.database.execute("UPDATE attempts SET failures = 99").await;
+            assert_eq!(posted(&client, "two@example.com", PASSWORD, HOME).await, 422, "the hundredth");
+            let good = async |forwarded: &str| posted(&client, "alice@example.com", flagbearer_tests::PASSWORD, forwarded).await;
+            assert_eq!(good(HOME).await, 429);
+            assert_eq!(good(&format!("203.0.113.1, {HOME}")).await, 429, "what it says of itself");
+            assert_eq!(good("198.51.100.8").await, if apart { 303 } else { 429 }, "{proxies:?}");
+        }
     }
 
     async fn a_header_of_the_clients_own_hides_no_address(engine: Engine) {

@@ -166,6 +166,40 @@ on_both_engines! {
         cli.run("webhooks create http://10.0.0.1/hook").await.refused("VALUE_INVALID");
     }
 
+    async fn what_waits_is_listed_shown_talked_about_and_decided(engine: Engine) {
+        let cli = Cli::start(engine).await;
+        let bob = cli.server.admin().key("administrator", None).await;
+        let as_bob = async |line: &str| {
+            let mut command = cli.command(line);
+            command.env("FLAGBEARER_API_KEY", &bob);
+            Ran::of(command.output().await.expect("the binary runs"))
+        };
+        cli.run("flags create seen --type boolean --default false").await.ok();
+        cli.run("environments edit production --approvals true").await.ok();
+        let said = cli.run("flags target seen -e production --all --comment launch").await.ok();
+        assert!(said.starts_with("Not done yet: pc_") && said.contains("(widened)"), "{said}");
+        let list = cli.json("pending list -e production").await;
+        let id = list["data"][0]["id"].as_str().expect("an id").to_owned();
+        assert!(said.contains(&format!("flagbearer pending approve {id}\n")), "{said}");
+        let table = cli.run("pending list").await.ok();
+        assert!(table.contains("PUT /v1/flags/seen/environments/production/targeting"), "{table}");
+        as_bob(&format!("pending comment {id} 'are you sure?'")).await.ok();
+        let shown = cli.json(&format!("pending show {id} --preview")).await;
+        assert_eq!((&shown["comments"][0]["text"], &shown["preview"]["effect"]), (&json!("are you sure?"), &json!("widened")));
+        cli.run(&format!("pending approve {id}")).await.refused("OWN_CHANGE");
+        let made = as_bob(&format!("pending approve {id}")).await.ok();
+        assert!(made.starts_with(&format!("Approved {id}, and made the change (revision ")), "{made}");
+
+        for (how, done) in [("reject", "Rejected"), ("withdraw", "Withdrew")] {
+            cli.run("flags target seen -e production --none").await.ok();
+            let id = cli.json("pending list").await["data"][0]["id"].as_str().expect("an id").to_owned();
+            let said = cli.run(&format!("pending {how} {id} --comment 'not now'")).await.ok();
+            assert!(said.starts_with(&format!("{done} {id}")), "{said}");
+        }
+        assert_eq!(cli.run("pending list").await.ok(), "There are none.\n");
+        assert_eq!(cli.json("pending list --state rejected").await["data"].as_array().map(Vec::len), Some(1));
+    }
+
     async fn stale_flags_are_listed_with_why_and_names_are_advised_on(engine: Engine) {
         let cli = Cli::start(engine).await;
         let said = cli.run("flags create limit --type integer --default 1").await.ok();

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use flagbearer::token::{Algorithm, SigningKey};
-use flagbearer_tests::{Answer, Api, BEGINNING, Engine, Issuer, METADATA, Reply, TestServer, Upstream, on_both_engines};
+use flagbearer::token::{Algorithm, KeySet, SigningKey};
+use flagbearer_tests::{
+    Answer, Api, BEGINNING, Client, Engine, Issuer, METADATA, Reply, TestServer, Upstream, claims_of, on_both_engines,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -260,7 +262,7 @@ on_both_engines! {
     async fn without_a_mapping_users_are_known_by_issuer_and_sub(engine: Engine) {
         let place = Place::start(engine).await;
         place.admin.patch(&place.provider, json!({ "claims": null })).await.ok();
-        place.admin.post("/v1/users", json!({ "id": "kp_1", "email": "a@example.com", "password": "correct horse battery" })).await.ok();
+        place.admin.post("/v1/users", json!({ "id": "kp_1", "email": "a@example.com", "password": "planted horse battery" })).await.ok();
         let issuer = Issuer::discover(&place.admin, "", &place.client_id).await;
         let mut users = BTreeSet::new();
         for email in ["a@example.com", "A@Example.com", "b@example.com"] {
@@ -347,6 +349,41 @@ on_both_engines! {
         place.upstream.publish(&[&place.upstream.key()]);
         place.server.clock.advance(60);
         place.exchange(&place.token(later(day + 60))).await.ok();
+    }
+
+    async fn keys_whose_place_is_named_are_fetched_there_and_nothing_else_is(engine: Engine) {
+        let place = Place::start(engine).await;
+        let named = json!({ "jwks_uri": format!("{}/named", place.upstream.url) });
+        place.admin.patch(&place.provider, named).await.ok();
+        let publish = |key: &SigningKey| {
+            let keys: KeySet = std::iter::once(key.public_key().expect("a public key")).collect();
+            place.upstream.reply("/named", Reply::Json(serde_json::from_str(&keys.to_json()).expect("a key set")));
+        };
+        publish(&place.upstream.key());
+        place.exchange(&place.token(json!({}))).await.ok();
+        // Other keys, and another hour: nothing sends the server back to the metadata.
+        place.upstream.rotate();
+        publish(&place.upstream.key());
+        place.server.clock.advance(3600);
+        let now = BEGINNING.seconds() + 3600;
+        place.exchange(&place.token(json!({ "iat": now, "exp": now + 60 }))).await.ok();
+        assert_eq!(place.upstream.asked("/named").len(), 2);
+        assert_eq!((place.upstream.asked(METADATA).len(), place.upstream.key_fetches()), (0, 0));
+    }
+
+    async fn an_application_of_kindes_profile_gets_all_three_tokens(engine: Engine) {
+        let place = Place::start(engine).await;
+        let kinde = Client::register(&place.admin, "production", json!({ "profile": "kinde" })).await;
+        let client = [("client_id", kinde.id.as_str()), ("client_secret", kinde.secret.as_deref().expect("a secret"))];
+        let mut tokens = place.exchange_with(&place.token(json!({})), &client).await.ok();
+        assert_eq!(tokens["issued_token_type"], ACCESS_TOKEN);
+        for _ in 0..2 {
+            assert!(tokens["refresh_token"].is_string(), "{tokens}");
+            let (access, id) = (claims_of(&tokens["access_token"]), claims_of(&tokens["id_token"]));
+            assert_eq!((&access["sub"], &access["org_code"], &access["azp"]), (&json!("kp_1"), &json!("org_1"), &json!(kinde.id)));
+            assert_eq!((&id["sub"], &id["aud"], &id["org_codes"]), (&json!("kp_1"), &json!([kinde.id]), &json!(["org_1"])));
+            tokens = kinde.refresh(&tokens).await.ok();
+        }
     }
 
     async fn a_hostile_issuer_costs_seconds_and_nothing_else(engine: Engine) {

@@ -19,11 +19,15 @@ const ORGANIZATIONS: [&str; 2] = ["org_one", "org_two"];
 const ENVIRONMENTS: [&str; 2] = ["production", "staging"];
 /// What a flag serves where nothing more specific is set.
 const BARE: i64 = -1;
+/// The tag of the flags that tokens carry.
+const CARRIED: &str = "carried";
 
 /// Something that a write decides and a token shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fact {
     Default,
+    /// Whether a flag has the tag that tokens carry flags for.
+    Tagged,
     Setting {
         environment: &'static str,
     },
@@ -52,7 +56,7 @@ enum Fact {
 
 impl Fact {
     fn all() -> Vec<Self> {
-        let mut all = vec![Self::Default];
+        let mut all = vec![Self::Default, Self::Tagged];
         all.extend(ENVIRONMENTS.map(|environment| Self::Setting { environment }));
         all.extend(USERS.map(|user| Self::UserOverride { user }));
         all.extend(USERS.map(|user| Self::UserOnPlan { user }));
@@ -79,6 +83,11 @@ impl Fact {
         let plan = json!({ "attributes": { "plan": if on { "enterprise" } else { "free" } } });
         let (answer, value) = match self {
             Self::Default => (api.patch("/v1/flags/by_default", json!({ "default_value": number })).await, json!(number)),
+            Self::Tagged => {
+                let tags = if on { json!([CARRIED]) } else { json!([]) };
+                let carried = if on { json!(BARE) } else { Value::Null };
+                (api.patch("/v1/flags/by_tag", json!({ "tags": tags })).await, carried)
+            }
             Self::Setting { environment } => {
                 let path = format!("/v1/flags/by_setting/environments/{environment}");
                 (api.put(&path, json!({ "enabled": true, "value": number })).await, json!(number))
@@ -151,8 +160,8 @@ impl Acknowledged {
 }
 
 async fn furnish(api: &Api) {
-    for key in ["by_default", "by_setting", "by_user", "by_organization"] {
-        api.post("/v1/flags", json!({ "key": key, "type": "integer", "default_value": BARE })).await.ok();
+    for key in ["by_default", "by_tag", "by_setting", "by_user", "by_organization"] {
+        api.post("/v1/flags", json!({ "key": key, "type": "integer", "default_value": BARE, "tags": [CARRIED] })).await.ok();
     }
     let on_plan = |subject: &str| json!({ subject: "plan", "equals": "enterprise" });
     for (key, condition) in [("users", on_plan("user")), ("organizations", on_plan("organization"))] {
@@ -161,7 +170,9 @@ async fn furnish(api: &Api) {
     api.post("/v1/segments", json!({ "key": "pair", "name": "pair" })).await.ok();
     let flags = [("user_on_plan", "users"), ("organization_on_plan", "organizations"), ("one", "pair"), ("two", "pair")];
     for (key, segment) in flags {
-        api.post("/v1/flags", json!({ "key": key, "type": "boolean", "default_value": false })).await.ok();
+        api.post("/v1/flags", json!({ "key": key, "type": "boolean", "default_value": false, "tags": [CARRIED] }))
+            .await
+            .ok();
         for environment in ENVIRONMENTS {
             let targeting = json!({ "audience": "some", "segments": [segment] });
             api.put(&format!("/v1/flags/{key}/environments/{environment}/targeting"), targeting).await.ok();
@@ -203,6 +214,8 @@ async fn play(writes_at: &TestServer, refreshes_at: &TestServer) {
     let mut issuers = BTreeMap::new();
     for environment in ENVIRONMENTS {
         let application = writer.application(environment).await;
+        let projection = json!({ "projection": { "tags": [CARRIED] } });
+        writer.patch(&format!("/v1/applications/{application}"), projection).await.ok();
         let issuer = Issuer::discover(&refresher, &issuer_path(environment), &application).await;
         issuers.insert(environment, Arc::new(issuer));
         applications.insert(environment, application);
@@ -274,8 +287,8 @@ async fn play(writes_at: &TestServer, refreshes_at: &TestServer) {
         let evaluated = writer.get(&place).await.ok();
         assert_eq!(tokens["flags_rev"], evaluated["revision"]);
         let evaluated = evaluated["flags"].as_object().expect("flags");
-        assert_eq!(evaluated.len(), 8);
-        for (key, flag) in evaluated {
+        assert_eq!(evaluated.len(), 9);
+        for (key, flag) in evaluated.iter().filter(|(key, _)| *key != "by_tag") {
             assert_eq!(tokens["feature_flags"][key]["v"], flag["value"], "{key}");
         }
     }
@@ -300,6 +313,7 @@ fn check(shown: &[Shown], entries: Vec<Entry>) {
         let permissions = held(Fact::Permissions { organization, user });
         for (key, expected) in [
             ("by_default", held(Fact::Default)),
+            ("by_tag", held(Fact::Tagged)),
             ("by_setting", held(Fact::Setting { environment })),
             ("by_user", held(Fact::UserOverride { user })),
             ("by_organization", held(Fact::OrganizationOverride { organization, environment })),

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod approvals;
 mod architecture;
 mod article;
 mod attempts;
@@ -40,6 +41,7 @@ mod overrides;
 mod passwords;
 mod places;
 mod profiles;
+mod projection;
 mod refresh;
 mod retries;
 mod revocation;

@@ -154,7 +154,7 @@ on_both_engines! {
         admin.post("/v1/users", json!({ "id": "bob" })).await.ok();
         let mut other = SignedIn::start(&admin, &application, "bob", None).await;
         browser(&server, "bob", "production").await;
-        for change in [json!({ "password": "another password" }), json!({ "password": null })] {
+        for change in [json!({ "password": "another planted password" }), json!({ "password": null })] {
             let session = admin.session(&application, "alice", Some("org_a")).await;
             browser(&server, "alice", "production").await;
             admin.patch("/v1/users/alice", json!({ "name": "Alice" })).await.ok();
@@ -231,12 +231,12 @@ on_both_engines! {
             let refused = sign_in(&issuer, email, password).await.expect_err(email);
             assert!(matches!(refused, SignInRefused::Wrong), "{email}: {refused:?}");
         }
-        admin.patch("/v1/users/alice", json!({ "email": "alice@example.org", "password": "another password" })).await.ok();
+        admin.patch("/v1/users/alice", json!({ "email": "alice@example.org", "password": "another planted password" })).await.ok();
         assert!(sign_in(&issuer, "alice@example.org", PASSWORD).await.is_err());
-        assert!(sign_in(&issuer, "alice@example.com", "another password").await.is_err());
-        assert_eq!(sign_in(&issuer, "alice@example.org", "another password").await.expect("it is right").id, "alice");
+        assert!(sign_in(&issuer, "alice@example.com", "another planted password").await.is_err());
+        assert_eq!(sign_in(&issuer, "alice@example.org", "another planted password").await.expect("it is right").id, "alice");
         admin.delete("/v1/users/alice").await.ok();
-        assert!(sign_in(&issuer, "alice@example.org", "another password").await.is_err());
+        assert!(sign_in(&issuer, "alice@example.org", "another planted password").await.is_err());
     }
 
     async fn a_link_sets_one_password_and_is_void(engine: Engine) {
@@ -258,14 +258,14 @@ on_both_engines! {
         assert!(matches!(unfit, ResetRefused::Password(Unfit::TooShort)));
         admin.refresh("", &application, session["refresh_token"].as_str().expect("a token")).await.ok();
 
-        let user = reset(&issuer, "production", &first, "another password").await.expect("the link is good");
+        let user = reset(&issuer, "production", &first, "another planted password").await.expect("the link is good");
         assert_eq!((user.id.as_str(), user.email_verified), ("alice", false), "a link proves no address");
         for token in [&first, &other] {
-            let refused = reset(&issuer, "production", token, "a third password").await.expect_err("it is void");
+            let refused = reset(&issuer, "production", token, "a third planted password").await.expect_err("it is void");
             assert!(matches!(refused, ResetRefused::Link));
         }
         assert!(sign_in(&issuer, "alice@example.com", PASSWORD).await.is_err());
-        sign_in(&issuer, "alice@example.com", "another password").await.expect("it is the new one");
+        sign_in(&issuer, "alice@example.com", "another planted password").await.expect("it is the new one");
         assert_eq!(admin.get("/v1/sessions?user=alice").await.ok()["data"], json!([]));
         assert_eq!(count(&server, "browsers").await, "0");
 
@@ -324,7 +324,7 @@ on_both_engines! {
         admin.post("/v1/users", json!({ "id": "alice", "email": "alice@example.com" })).await.ok();
         let link = token(&admin.post("/v1/users/alice/password-reset", json!({})).await.ok(), &server.url);
         person(&admin, "bob", "ALICE@example.com").await;
-        let refused = reset(&issuer, "production", &link, "another password").await.expect_err("it is bob's");
+        let refused = reset(&issuer, "production", &link, "another planted password").await.expect_err("it is bob's");
         assert!(matches!(refused, ResetRefused::EmailTaken), "{refused:?}");
         assert_eq!(sign_in(&issuer, "alice@example.com", PASSWORD).await.expect("it is right").id, "bob");
     }
@@ -348,7 +348,7 @@ on_both_engines! {
         assert_eq!((&change["request_id"], &change["edits"][0]["id"]), (&json!("request-one"), &json!(user.id)));
         assert!(!log.to_string().to_lowercase().contains("alice"));
 
-        let taken = sign_up(&issuer, "staging", "ALICE@example.com", "another password").await.expect_err("it is taken");
+        let taken = sign_up(&issuer, "staging", "ALICE@example.com", "another planted password").await.expect_err("it is taken");
         assert!(matches!(taken, SignUpRefused::EmailTaken), "{taken:?}");
         admin.post("/v1/users", json!({ "id": "boss", "email": "Boss@example.com" })).await.ok();
         let taken = sign_up(&issuer, "staging", "boss@Example.com", PASSWORD).await.expect_err("it is somebody else's");

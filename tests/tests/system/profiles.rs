@@ -54,6 +54,20 @@ fn part(token: &str, number: usize) -> Value {
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
+/// Checks the whole header of a token: RS256 and a key's id, the type that `hono/jwk` takes, and no `crit` nor anything else.
+/// Kinde's validator decodes it as plain base64, without the two letters in which base64url differs.
+#[track_caller]
+fn is_read_by_every_sdk(token: &Value) {
+    let token = token.as_str().expect("a token");
+    let header = part(token, 0);
+    let key = header["kid"].as_str().expect("a key's id");
+    assert_eq!(header, json!({ "alg": "RS256", "kid": key, "typ": "JWT" }));
+    let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    assert!(!key.is_empty() && key.chars().all(legal), "{key}");
+    let (written, _) = token.split_once('.').expect("a header");
+    assert!(!written.contains(['-', '_']), "{written}");
+}
+
 on_both_engines! {
     async fn a_kinde_token_is_the_articles_whole_token(engine: Engine) {
         let server = TestServer::start(engine).await;
@@ -62,8 +76,7 @@ on_both_engines! {
         let client_id = application(&admin, "kinde", json!({ "claims": ["email"] })).await;
         let tokens = admin.session(&client_id, "kp_abc123", Some("org_xyz789")).await;
         let token = tokens["access_token"].as_str().expect("a token");
-        let header = part(token, 0);
-        assert_eq!((&header["alg"], &header["typ"]), (&json!("RS256"), &json!("JWT")));
+        is_read_by_every_sdk(&tokens["access_token"]);
         let (flags, claims) = verified(&admin, token, &client_id, Profile::Kinde, server.clock.now()).await;
         assert_eq!(flags.get_integer_flag("ai_token_limit", 0), 1000);
         let printed = json!({
@@ -96,6 +109,8 @@ on_both_engines! {
         for answer in [&tokens, &refreshed] {
             assert_eq!((&answer["token_type"], &answer["scope"]), (&json!("bearer"), &json!("")));
             assert!(answer["refresh_token"].is_string() && answer["expires_in"] == 300);
+            is_read_by_every_sdk(&answer["access_token"]);
+            is_read_by_every_sdk(&answer["id_token"]);
             let claims = part(answer["id_token"].as_str().expect("an ID token"), 1);
             assert_eq!((&claims["aud"], &claims["sub"]), (&json!([client_id]), &json!("kp_abc123")));
             assert_eq!((&claims["email"], &claims["email_verified"]), (&json!("alice@example.com"), &json!(false)));
@@ -120,8 +135,7 @@ on_both_engines! {
         let client_id = application(&admin, "workos", json!({})).await;
         let tokens = admin.session(&client_id, "kp_abc123", Some("org_xyz789")).await;
         let token = tokens["access_token"].as_str().expect("a token");
-        let header = part(token, 0);
-        assert_eq!((&header["alg"], &header["typ"]), (&json!("RS256"), &json!("JWT")));
+        is_read_by_every_sdk(&tokens["access_token"]);
         let (flags, claims) = verified(&admin, token, &client_id, Profile::WorkOs, server.clock.now()).await;
         assert!(flags.get_boolean_flag("beta", false) && !flags.get_boolean_flag("new_ai_model", false));
         assert_eq!(claims["feature_flags"], json!(["beta"]));

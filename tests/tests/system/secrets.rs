@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use flagbearer::token::{Algorithm, SigningKey};
 use flagbearer_server::secret::hash;
-use flagbearer_tests::{ADMIN_KEY, Api, Database, Engine, Process, free_port, on_both_engines};
-use reqwest::Method;
+use flagbearer_tests::{
+    ADMIN_KEY, Api, Browser, Client, Database, Engine, Process, Reply, Upstream, claims_of, free_port, on_both_engines,
+};
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 const EMAIL: &str = "planted.person@secret.example";
@@ -140,6 +142,141 @@ async fn play(api: &Api) -> Secrets {
     secrets
 }
 
+/// Notes the cookies that a browser has been given.
+fn note_cookies(secrets: &mut Secrets, whose: &str, browser: &Browser) {
+    for ((_, name), value) in &browser.cookies {
+        secrets.insert(format!("the cookie {name} of {whose}"), value.clone());
+    }
+}
+
+/// Signs users in by the pages, as they do it and as they get it wrong; answers every secret in it.
+async fn play_pages(api: &Api) -> Secrets {
+    let mut secrets = Secrets::new();
+    let mut note = |what: &str, secret: &str| {
+        secrets.insert(what.to_owned(), secret.to_owned());
+        secret.to_owned()
+    };
+    let (email, newcomer) = (format!("pages.{EMAIL}"), format!("newcomer.{EMAIL}"));
+    let typed = note("the typed password", "planted-password-typed");
+    let mistyped = note("the mistyped password", "planted-password-mistyped");
+    let chosen = note("the password of a new account", "planted-password-of-a-newcomer");
+    let reset = note("the password set by a link", "planted-password-by-link");
+    let at_theirs = note("our secret at the provider", "planted-secret-at-the-provider-01");
+    let theirs = Upstream::start().await;
+    api.patch("/v1/environments/staging", json!({ "sign_up": true })).await.ok();
+    api.post("/v1/users", json!({ "id": "user_pages", "email": email, "name": NAME, "password": typed })).await.ok();
+    let provider = json!({
+        "environment": "staging", "name": "Theirs", "issuer": theirs.url, "client_id": "flagbearer",
+        "client_secret": at_theirs, "create_users": true,
+    });
+    api.post("/v1/identity-providers", provider).await.ok();
+    let client = Client::register(api, "staging", json!({})).await;
+    note("the client secret of the pages", client.secret.as_deref().expect("a secret"));
+    let (plain, again) =
+        (client.authorization_url(&[("scope", "openid")]), client.authorization_url(&[("prompt", "login")]));
+
+    // Wrong, and in the wrong field; then as it is right, up to a code that is used twice.
+    let mut browser = Browser::new();
+    let page = browser.visit(&plain).await;
+    note("the page's request", &page.form().fields[0].1);
+    for answers in [[("email", email.as_str()), ("password", &mistyped)], [("email", &mistyped), ("password", &typed)]] {
+        assert_eq!(browser.submit(&page, &answers).await.status, 422);
+    }
+    let page = browser.submit(&page, &[("email", &email), ("password", &typed)]).await;
+    let code = note("the code", &page.told()["code"]);
+    let tokens = client.redeem(&code).await.ok();
+    client.redeem(&code).await.denied(400, "invalid_grant");
+    let unused = note("the unused code", &browser.visit(&plain).await.told()["code"]);
+
+    // A new account, and a link that sets a new password.
+    let mut other = Browser::new();
+    let page = other.visit(&client.authorization_url(&[("prompt", "create")])).await;
+    assert!(other.submit(&page, &[("email", &newcomer), ("name", NAME), ("password", &chosen)]).await.left);
+    let link = api.post("/v1/users/user_pages/password-reset", json!({ "environment": "staging" })).await.ok();
+    let link = text(&link, "url");
+    note("what the reset link of the pages holds", link.split_once("token=").expect("a token").1);
+    let page = browser.visit(&link).await;
+    assert_eq!(browser.submit(&page, &[("password", &reset)]).await.status, 200);
+    // What the former password began is over, the unused code with it.
+    client.redeem(&unused).await.denied(400, "invalid_grant");
+
+    // With an account elsewhere: first answered with another sign-in's token, then as it is right.
+    let mut upstream = Browser::new();
+    for (right, code) in [(false, "planted-code-of-theirs-1"), (true, "planted-code-of-theirs-2")] {
+        let page = upstream.visit(&again).await;
+        let away = upstream.visit(&page.link("Continue with Theirs")).await.told();
+        note(&format!("the state at the provider, {right}"), &away["state"]);
+        let nonce = if right { away["nonce"].as_str() } else { "of-another-sign-in" };
+        let now = claims_of(&tokens["access_token"])["iat"].as_i64().expect("a time");
+        let claims = json!({
+            "sub": "u-1", "aud": "flagbearer", "nonce": nonce, "iat": now, "exp": now + 3600, "name": NAME,
+            "email": format!("upstream.{EMAIL}"), "email_verified": true,
+        });
+        let id_token = note(&format!("the provider's ID token, {right}"), &theirs.token(claims));
+        theirs.reply("/token", Reply::Json(json!({ "access_token": "planted-access-token", "id_token": id_token })));
+        let back = format!("{}?code={code}&state={}", away["redirect_uri"], away["state"]);
+        assert_eq!(upstream.visit(&back).await.left, right);
+        note(&format!("the provider's code, {right}"), code);
+    }
+
+    // Everything where it does not belong, at every page.
+    let hint = note("the hint of who signs out", tokens["id_token"].as_str().expect("an ID token"));
+    note_tokens(&mut secrets, "page's", &tokens);
+    for (whose, browser) in [("a user", &browser), ("a newcomer", &other), ("a user of theirs", &upstream)] {
+        note_cookies(&mut secrets, whose, browser);
+    }
+    let mut stranger = Browser::new();
+    let page = stranger.visit(&plain).await;
+    let url = |path: &str| format!("{}/env/staging{path}", api.url).parse::<Url>().expect("an address");
+    for secret in secrets.values() {
+        for (path, name) in [
+            ("/oauth2/auth", "client_id"),
+            ("/sign-in", "request"),
+            ("/sign-up", "request"),
+            ("/sign-in/organization", "request"),
+            ("/sign-in/upstream", "request"),
+            ("/sign-in/callback", "state"),
+            ("/logout", "id_token_hint"),
+        ] {
+            let address = Url::parse_with_params(url(path).as_str(), [(name, secret)]).expect("an address");
+            let shown = stranger.visit(address.as_str()).await;
+            assert!(!shown.left && shown.status < 500, "{path}: {}", shown.words());
+        }
+        for (path, fields) in [
+            ("/sign-in", [("request", secret.as_str()), ("email", secret)]),
+            ("/sign-up", [("request", secret), ("email", secret)]),
+            ("/sign-in/organization", [("request", secret), ("organization", secret)]),
+            ("/reset-password", [("token", "x"), ("password", secret)]),
+        ] {
+            let shown = stranger.post(url(path), &fields).await;
+            assert!((400..500).contains(&shown.status), "{path}: {}", shown.words());
+        }
+        let shown = stranger.visit(&client.authorization_url(&[("redirect_uri", secret)])).await;
+        assert_eq!(shown.status, 400);
+    }
+    assert_eq!(stranger.submit(&page, &[("email", EMAIL), ("password", &mistyped)]).await.status, 422);
+    browser
+        .visit(Url::parse_with_params(url("/logout").as_str(), [("id_token_hint", hint)]).expect("an address").as_str())
+        .await;
+    secrets
+}
+
+/// Starts a server that logs at a level, and may fetch from this machine.
+async fn started(database: &Database, level: &str) -> Process {
+    Process::start_with(database, free_port(), |command| {
+        command.args(["--outbound-allow", "127.0.0.1"]).env("FLAGBEARER_LOG", level);
+    })
+    .await
+}
+
+/// Checks that nothing that was printed holds one of these.
+fn is_silent_about(secrets: &Secrets, output: &str) {
+    for (what, secret) in secrets {
+        let line = output.lines().find(|line| holds(line.as_bytes(), secret));
+        assert_eq!(line, None, "{what} is in the log");
+    }
+}
+
 /// Every table's rows as text; bytes as hexadecimal digits.
 async fn tables(database: &Database) -> BTreeMap<String, String> {
     let names = match database.engine() {
@@ -186,11 +323,9 @@ fn holds(haystack: &[u8], needle: &str) -> bool {
 on_both_engines! {
     async fn no_secret_is_printed_and_none_is_stored_readable(engine: Engine) {
         let database = Database::create(engine).await;
-        let mut server = Process::start_with(&database, free_port(), |command| {
-            command.env("FLAGBEARER_LOG", "trace");
-        })
-        .await;
+        let mut server = started(&database, "trace").await;
         let mut secrets = play(&server.admin()).await;
+        secrets.extend(play_pages(&server.admin()).await);
         let key = std::fs::read_to_string(database.key_file()).expect("the key file");
         secrets.insert("the installation's key".into(), key.trim().to_owned());
 
@@ -213,17 +348,21 @@ on_both_engines! {
             assert!(output.contains(level), "the log has nothing at {level}");
         }
         // It says what happened all the same.
-        for text in ["a used refresh token came again", "\"route\":\"/v1/flags/{flag}\""] {
+        for text in [
+            "a used refresh token came again",
+            "a used authorization code came again",
+            "a sign-in with an identity provider failed",
+            "\"route\":\"/v1/flags/{flag}\"",
+            "\"route\":\"/env/{environment}/sign-in\"",
+        ] {
             assert!(output.contains(text), "the log does not say {text}");
         }
         let hashes = database.texts("SELECT hash FROM passwords").await;
-        assert!(hashes.len() == 1 && !holds(output.as_bytes(), &hashes[0]), "the password's hash is in the log");
+        assert_eq!(hashes.len(), 3);
+        assert!(hashes.iter().all(|hash| !holds(output.as_bytes(), hash)), "a password's hash is in the log");
         secrets.insert("the e-mail address".into(), EMAIL.to_owned());
         secrets.insert("the user's name".into(), NAME.to_owned());
-        for (what, secret) in &secrets {
-            let line = output.lines().find(|line| holds(line.as_bytes(), secret));
-            assert_eq!(line, None, "{what} is in the log");
-        }
+        is_silent_about(&secrets, &output);
 
         let tables = tables(&database).await;
         assert!(holds(tables["users"].as_bytes(), EMAIL), "what is searched has what was stored");
@@ -257,6 +396,20 @@ on_both_engines! {
                 let identifier = bytes(identifier);
                 assert!(!sealed.windows(identifier.len()).any(|window| window == identifier));
             }
+        }
+    }
+
+    async fn the_pages_say_nothing_at_the_levels_that_servers_run_at(engine: Engine) {
+        for level in ["info", "debug"] {
+            let database = Database::create(engine).await;
+            let mut server = started(&database, level).await;
+            let mut secrets = play_pages(&server.admin()).await;
+            secrets.insert("the e-mail address".into(), EMAIL.to_owned());
+            secrets.insert("the user's name".into(), NAME.to_owned());
+            assert!(server.terminate().await);
+            let output = server.output_with("\"stopped\"").await;
+            assert!(output.contains("a used authorization code came again"), "what is searched has what happened");
+            is_silent_about(&secrets, &output);
         }
     }
 }

@@ -221,6 +221,7 @@ on_both_engines! {
             (with("grant_type", Value::Null), "invalid_request"),
             (with("grant_type", json!("client_credentials")), "unsupported_grant_type"),
             (with("grant_type", json!("urn:workos:oauth:grant-type:magic-auth:code")), "unsupported_grant_type"),
+            (with("grant_type", json!("urn:workos:oauth:grant-type:email-verification:code")), "unsupported_grant_type"),
             (with("grant_type", json!("urn:workos:oauth:grant-type:mfa-totp")), "unsupported_grant_type"),
             (json!([]), "invalid_request"),
         ] {
@@ -254,7 +255,7 @@ on_both_engines! {
         let server = TestServer::start(engine).await;
         let application = Application::create(&server, "production").await;
         let admin = &application.admin;
-        let password = "correct horse battery staple";
+        let password = "planted horse battery staple";
         for (user, organizations) in [("user_none", vec![]), ("user_one", vec!["org_x"]), ("user_two", vec!["org_x", "org_y"])] {
             let email = format!("{user}@example.org");
             admin.post("/v1/users", json!({ "id": user, "email": email, "password": password })).await.ok();
@@ -277,7 +278,7 @@ on_both_engines! {
         let session = key.get("/user_management/users/user_one/sessions").await.ok()["data"][0].clone();
         assert_eq!((&session["ip_address"], &session["user_agent"]), (&json!("192.0.2.7"), &json!("a browser")));
         assert_eq!(session["auth_method"], "password");
-        application.authenticate(&asked("user_one", "wrong")).await.denied(400, "invalid_grant");
+        application.authenticate(&asked("user_one", "planted-wrong")).await.denied(400, "invalid_grant");
         application.authenticate(&asked("user_nobody", password)).await.denied(400, "invalid_grant");
 
         let said = application.authenticate(&asked("user_two", password)).await.denied(403, "organization_selection_required");
@@ -306,7 +307,7 @@ on_both_engines! {
     async fn a_choice_of_organization_ends_with_the_password_that_it_came_by(engine: Engine) {
         let server = TestServer::start(engine).await;
         let application = Application::create(&server, "production").await;
-        let (admin, password) = (&application.admin, "correct horse battery staple");
+        let (admin, password) = (&application.admin, "planted horse battery staple");
         let document = json!({ "id": "user_two", "email": "user_two@example.org", "password": password });
         admin.post("/v1/users", document).await.ok();
         for organization in ["org_x", "org_y"] {
@@ -337,7 +338,7 @@ on_both_engines! {
         let client_id = application.admin.post("/v1/applications", document).await.ok()["client_id"].clone();
         let mut asked = json!({
             "grant_type": "password", "client_id": client_id, "client_secret": application.key,
-            "email": "ada@example.org", "password": "a wrong password",
+            "email": "ada@example.org", "password": "a planted wrong password",
         });
         application.authenticate(&asked).await.denied(400, "unsupported_grant_type");
         asked["client_id"] = json!(application.client_id);

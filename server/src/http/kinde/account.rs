@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use flagbearer::evaluation::Evaluation;
 use serde_json::{Value, json};
 
-use super::super::error::{TokenRefused, uncached};
+use super::super::error::TokenRefused;
 use super::super::oauth::shown;
 use super::super::place::Place;
 use super::super::{App, cors};
@@ -29,14 +29,14 @@ pub fn routes(app: &App, issuer: &str) -> Router<App> {
 async fn user_profile(State(app): State<App>, place: Result<Place>, headers: HeaderMap) -> Result<Response, TokenRefused> {
     let mut told = shown(&app, place, &headers).await?.user_info()?;
     told["id"] = told["sub"].clone();
-    Ok(uncached(Json(told).into_response()))
+    Ok(Json(told).into_response())
 }
 
 /// The flags as a refresh would carry them now. Kinde's SDKs look for a flag by its `name` in one place and by its `key` in
 /// another, so both are the key.
 async fn feature_flags(State(app): State<App>, place: Result<Place>, headers: HeaderMap) -> Result<Response, TokenRefused> {
     let shown = shown(&app, place, &headers).await?;
-    let evaluations = shown.snapshot.evaluations(shown.now);
+    let evaluations = shown.snapshot.carried(&shown.application, shown.now);
     let entry = |found: &Evaluation<'_>| {
         let flag = found.flag;
         let (id, value) = (&*flag.id, found.value.to_json());
@@ -47,5 +47,5 @@ async fn feature_flags(State(app): State<App>, place: Result<Place>, headers: He
         "data": { "feature_flags": flags },
         "metadata": { "has_more": false, "next_page_starting_after": "" },
     });
-    Ok(uncached(Json(body).into_response()))
+    Ok(Json(body).into_response())
 }

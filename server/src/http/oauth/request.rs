@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::super::App;
 use super::super::address::ClientAddress;
 use super::super::call::too_large;
-use super::super::error::{Denied, uncached};
+use super::super::error::Denied;
 use super::super::place::Place;
 use crate::error::Result;
 use crate::issuer::Refused;
@@ -83,10 +83,10 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// What a client is told, to be kept by nobody (RFC 6749 §5.1). Wrong secrets are counted by the address that they come from.
+/// What a client is told. Wrong secrets are counted by the address that they come from.
 pub async fn told(app: &App, from: ClientAddress, outcome: Result<Response, Denied>) -> Response {
     let denied = match outcome {
-        Ok(response) => return uncached(response),
+        Ok(response) => return response,
         Err(denied) => denied,
     };
     if denied.is_of_client()

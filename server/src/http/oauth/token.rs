@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::App;
 use super::super::address::ClientAddress;
-use super::super::error::Denied;
+use super::super::error::{Denied, without_json};
 use super::super::place::Place;
 use super::request::{Asked, Credentials, told};
 use crate::control::{Answer, Once};
@@ -21,6 +21,9 @@ use crate::store::{Client, Origin, Surface};
 pub const REMEMBERED: i64 = 300;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What Kinde's packages name themselves by.
+const KINDE_SDK: &str = "kinde-sdk";
 
 /// What tokens are given for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +65,11 @@ impl GrantType {
 }
 
 pub async fn token(State(app): State<App>, place: Result<Place>, from: ClientAddress, request: Request) -> Response {
-    told(&app, from, answer(&app, place, request).await).await
+    let of_kinde = request.headers().contains_key(KINDE_SDK);
+    let answer = told(&app, from, answer(&app, place, request).await).await;
+    // To Kinde's package for servers any JSON is an answer: an `error` in it ends the user's session, and so do tokens that are
+    // not in it. At what it cannot read it throws, and the session stays.
+    if of_kinde { without_json(answer) } else { answer }
 }
 
 async fn answer(app: &App, place: Result<Place>, request: Request) -> Result<Response, Denied> {

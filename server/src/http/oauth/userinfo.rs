@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::super::App;
 use super::super::call::bearer;
-use super::super::error::{TokenRefused, uncached};
+use super::super::error::TokenRefused;
 use super::super::place::Place;
 use crate::error::Result;
 use crate::issuer::ShownByUser;
@@ -19,6 +19,5 @@ pub async fn shown(app: &App, place: Result<Place>, headers: &HeaderMap) -> Resu
 }
 
 pub async fn user_info(State(app): State<App>, place: Result<Place>, headers: HeaderMap) -> Result<Response, TokenRefused> {
-    let told = shown(&app, place, &headers).await?.user_info()?;
-    Ok(uncached(Json(told).into_response()))
+    Ok(Json(shown(&app, place, &headers).await?.user_info()?).into_response())
 }

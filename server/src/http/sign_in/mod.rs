@@ -48,11 +48,7 @@ fn concluded(visit: &Visit, outcome: Outcome) -> Response {
 fn leave(address: &str) -> Response {
     match HeaderValue::from_bytes(address.as_bytes()) {
         Ok(location) => {
-            let headers = [
-                (header::LOCATION, location),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-            ];
+            let headers = [(header::LOCATION, location), (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"))];
             (StatusCode::SEE_OTHER, headers).into_response()
         }
         Err(error) => Error::internal(error).into_response(),

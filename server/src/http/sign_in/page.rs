@@ -233,7 +233,7 @@ fn respond(status: StatusCode, page: &(impl Template + Framed)) -> Response {
     response
 }
 
-/// What keeps a page from being stored, framed, told of elsewhere, or made to do anything but post its form.
+/// What keeps a page from being framed, told of elsewhere, or made to do anything but post its form.
 fn guard(headers: &mut HeaderMap, frame: &Frame) {
     let style = STANDARD.encode(digest(&SHA256, frame.style.as_bytes()));
     let policy = format!(
@@ -244,7 +244,6 @@ fn guard(headers: &mut HeaderMap, frame: &Frame) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     for (name, value) in [
-        (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),

@@ -15,7 +15,7 @@ use crate::control::{Answer, Once};
 use crate::error::{Error, Result};
 use crate::http::address::ClientAddress;
 use crate::http::call::{bearer, too_large};
-use crate::http::error::{Denied, uncached};
+use crate::http::error::Denied;
 use crate::http::oauth::{REMEMBERED, once, public_keys};
 use crate::http::sign_in::MAX_USER_AGENT;
 use crate::issuer::{CodeGrant, Entrant, Grant, Refused, Remember, SignInRefused, Tokens};
@@ -33,7 +33,7 @@ const WITHOUT: [&str; 5] = [
 
 pub async fn authenticate(State(app): State<App>, from: ClientAddress, request: Request) -> Response {
     match answer(&app, from, request).await {
-        Ok(answer) => uncached(Json(answer).into_response()),
+        Ok(answer) => Json(answer).into_response(),
         Err(denied) => denied.into_response(),
     }
 }

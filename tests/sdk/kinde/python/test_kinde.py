@@ -26,7 +26,7 @@ from server import Server  # noqa: E402
 from sign_in import Browser  # noqa: E402
 
 SITE = "http://localhost:8000"
-ALICE = {"email": "alice@example.com", "password": "correct horse battery staple"}
+ALICE = {"email": "alice@example.com", "password": "planted horse battery staple"}
 FLAGS: dict[str, tuple[str, Any]] = {
     "new_ai_model": ("boolean", False),
     "ai_token_limit": ("integer", 1000),
@@ -130,6 +130,13 @@ def test_the_endpoints_are_those_that_the_metadata_names(server: Server, site: S
     kinde = site.kinde
     found = [kinde.auth_url, kinde.token_url, kinde.userinfo_url, kinde.logout_url]
     assert found == [server.url + path for path in ("/oauth2/auth", "/oauth2/token", "/oauth2/userinfo", "/logout")]
+
+
+def test_the_keys_of_our_own_algorithms_stand_beside_those_that_it_knows(server: Server, alice: TestClient) -> None:
+    with urllib.request.urlopen(f"{server.url}/.well-known/jwks.json") as response:
+        keys = json.load(response)["keys"]
+    assert {key["alg"] for key in keys} == {"EdDSA", "ES256", "RS256"}
+    assert alice.get("/user").status_code == 200
 
 
 def test_the_user_is_told(alice: TestClient) -> None:
