@@ -1,10 +1,12 @@
 //! The two dialects of the `feature_flags` claim. Writing is the hot path of every refresh, so it appends to one string
 //! and builds no tree; reading is the hot path of every verification, so it is one pass over the text.
 
+mod budget;
 mod reading;
 
 use std::fmt::Write;
 
+pub use budget::{Weighed, WorstCase};
 pub use reading::{Carried, Claim};
 pub(crate) use reading::{ReadClaim, malformed, read_integer};
 

@@ -124,6 +124,15 @@ impl Condition {
             Self::Test(test) => test.subject == kind && test.attribute == attribute,
         }
     }
+
+    /// Whether anything of this subject is looked at.
+    pub(crate) fn looks_at(&self, kind: SubjectKind) -> bool {
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => conditions.iter().any(|one| one.looks_at(kind)),
+            Self::Not(condition) => condition.looks_at(kind),
+            Self::Test(test) => test.subject == kind,
+        }
+    }
 }
 
 fn items<'v>(node: &Node<'v>) -> Result<Vec<Node<'v>>> {

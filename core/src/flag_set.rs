@@ -18,6 +18,8 @@ pub struct FlagSet {
     flags: Flags,
     claims: String,
     watermark: Option<Arc<LatestWatermark>>,
+    /// The token's time has passed.
+    outlived: bool,
 }
 
 /// All of a flag set but the claims' text, which is still being read from while this is made.
@@ -30,7 +32,7 @@ pub(crate) struct Flags {
 
 impl Flags {
     pub fn with_claims(self, claims: String) -> FlagSet {
-        FlagSet { flags: self, claims, watermark: None }
+        FlagSet { flags: self, claims, watermark: None, outlived: false }
     }
 }
 
@@ -103,15 +105,22 @@ impl FlagSet {
         Self { watermark: Some(watermark), ..self }
     }
 
+    /// The same set, of a token whose time has passed.
+    #[cfg(feature = "crypto")]
+    pub(crate) fn outlived(self) -> Self {
+        Self { outlived: true, ..self }
+    }
+
     /// The off value of a flag that was killed after the token was made.
     fn killed(&self, key: &str) -> Option<FlagValue> {
         self.watermark.as_ref()?.get()?.killed(key, self.flags.flags_revision).cloned()
     }
 
-    /// Whether the token is too old, and to be refreshed. Without a watermark nobody knows of any that is.
+    /// Whether the token is too old, and to be refreshed. Without a watermark nobody knows of any that is, but of those that
+    /// were [restored](crate::reader::Reader::restore) after their time.
     pub fn is_stale(&self) -> bool {
         let latest = self.watermark.as_ref().and_then(|watermark| watermark.get());
-        latest.is_some_and(|latest| latest.outdates(self.flags.flags_revision))
+        self.outlived || latest.is_some_and(|latest| latest.outdates(self.flags.flags_revision))
     }
 
     /// The flag if it is there and boolean, otherwise the default.

@@ -9,11 +9,12 @@
 //! | named audiences over attributes | [`segment`], [`condition`], [`attributes`], [`subject`] |
 //! | which value, and why | [`ruleset`], [`evaluation`] |
 //! | which flags a token carries | [`projection`] |
-//! | what a change does to whom, and to its documents | [`effect`], [`difference`] |
+//! | what a change does to whom, and to its documents | [`effect`], [`preview`], [`difference`] |
 //! | which flags have outlived their use | [`lifecycle`] |
 //! | advice on how a flag is named | [`naming`] |
 //! | into the token and out of it | [`claim`], [`token`], [`flag_set`] |
 //! | reading tokens without doing I/O | [`reader`] |
+//! | tokens for unit tests | [`testing`] |
 //! | strict documents, times, errors | [`document`], [`timestamp`], [`error`] |
 //! | one JSON document in, one out, for vectors | [`door`] |
 #![forbid(unsafe_code)]
@@ -37,6 +38,7 @@ mod members;
 pub mod mismatch;
 pub mod naming;
 pub mod place;
+pub mod preview;
 pub mod projection;
 pub mod reader;
 pub mod rollout;
@@ -45,5 +47,7 @@ pub mod schedule;
 pub mod segment;
 pub mod setting;
 pub mod subject;
+#[cfg(feature = "crypto")]
+pub mod testing;
 pub mod timestamp;
 pub mod token;

@@ -1,7 +1,7 @@
 //! Everything that decides what one place (a user, in an organization, in an environment) is served, kept in the parts that
 //! changes replace one by one: so that the change log can rebuild a place as it was, and walk it on from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -151,14 +151,63 @@ impl Place {
 
     /// Compiles the living flags that are carried and `wanted`, with the overrides that the place has for them.
     pub fn compile(&self, revision: i64, wanted: impl Fn(&FlagKey) -> bool) -> (Ruleset, Overrides) {
-        let mut flags = Vec::new();
         let mut overrides = Overrides::default();
-        for held in self.flags.values().filter(|held| self.carries(held) && wanted(&held.flag.key)) {
-            flags.push((held.flag.clone(), held.setting.clone()));
+        let wanted = |held: &Held| self.carries(held) && wanted(&held.flag.key);
+        for held in self.flags.values().filter(|held| wanted(held)) {
             overrides.user.extend(held.user.iter().map(|row| (held.flag.id.clone(), row.clone())));
             overrides.organization.extend(held.organization.iter().map(|row| (held.flag.id.clone(), row.clone())));
         }
-        (Ruleset::compile(revision, flags, self.segments.values().cloned().collect()), overrides)
+        (self.ruleset(revision, wanted), overrides)
+    }
+
+    /// Compiles the living flags with these ids, without what single subjects have for them.
+    pub(crate) fn compile_flags(&self, revision: i64, ids: &BTreeSet<Arc<str>>) -> Ruleset {
+        self.ruleset(revision, |held| !held.archived && ids.contains(&held.flag.id))
+    }
+
+    /// Compiles flags with the segments that they name.
+    fn ruleset(&self, revision: i64, wanted: impl Fn(&Held) -> bool) -> Ruleset {
+        let held = || self.flags.values().filter(|held| wanted(held));
+        let named: BTreeSet<&SegmentKey> = held().flat_map(|held| held.setting.segments()).collect();
+        let segments = named.into_iter().filter_map(|key| self.segments.get(key)).cloned().collect();
+        Ruleset::compile(revision, held().map(|held| (held.flag.clone(), held.setting.clone())).collect(), segments)
+    }
+
+    /// The ids of all flags.
+    pub(crate) fn flag_ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.flags.keys()
+    }
+
+    /// The ids of the flags that two sides of a change may serve differently to anybody: another value of the flag, another
+    /// setting, or another segment that a rule names.
+    pub(crate) fn altered<'p>(&'p self, other: &'p Self) -> impl Iterator<Item = &'p Arc<str>> {
+        self.flags.keys().chain(other.flags.keys()).filter(|id| !self.serves_like(other, id))
+    }
+
+    fn serves_like(&self, other: &Self, id: &str) -> bool {
+        match (self.flags.get(id), other.flags.get(id)) {
+            (None, None) => true,
+            (Some(one), None) => one.archived,
+            (None, Some(two)) => two.archived,
+            (Some(one), Some(two)) if one.archived || two.archived => one.archived == two.archived,
+            (Some(one), Some(two)) => {
+                one.serves_like(two) && one.setting.segments().all(|key| self.segments.get(key) == other.segments.get(key))
+            }
+        }
+    }
+
+    /// The ids of the flags that look at an attribute which differs between the two.
+    pub(crate) fn looking_at<'p>(
+        &'p self,
+        kind: SubjectKind,
+        before: &'p Attributes,
+        after: &'p Attributes,
+    ) -> impl Iterator<Item = &'p Arc<str>> {
+        let looks = move |key: &SegmentKey| {
+            let condition = self.segments.get(key).and_then(|segment| segment.condition.as_ref());
+            condition.is_some_and(|condition| condition.mentions_edited(kind, before, after))
+        };
+        self.flags.iter().filter(move |(_, held)| held.setting.segments().any(looks)).map(|(id, _)| id)
     }
 
     /// Who asks here.
@@ -191,6 +240,15 @@ impl Place {
 
     fn living(&self, key: &str) -> Option<&Held> {
         self.flags.values().find(|held| !held.archived && held.flag.key.as_str() == key)
+    }
+}
+
+impl Held {
+    /// Tags count, since projections go by them.
+    fn serves_like(&self, other: &Self) -> bool {
+        let (one, two) = (&self.flag, &other.flag);
+        let value = one.default_value == two.default_value && one.off_value() == two.off_value();
+        value && one.tags == two.tags && self.setting == other.setting
     }
 }
 

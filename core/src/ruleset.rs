@@ -129,6 +129,21 @@ impl Ruleset {
         self.flag_numbers.get(id).copied()
     }
 
+    /// Whether some segment's condition looks at attributes of this kind of subject.
+    pub(crate) fn looks_at(&self, kind: SubjectKind) -> bool {
+        let conditions = self.segments.iter().filter_map(|segment| segment.condition.as_ref());
+        conditions.into_iter().any(|condition| condition.looks_at(kind))
+    }
+
+    /// Whom the lists of rules and segments name, in no order.
+    pub(crate) fn listed(&self, kind: SubjectKind) -> impl Iterator<Item = &str> {
+        match kind {
+            SubjectKind::User => self.users.keys(),
+            SubjectKind::Organization => self.organizations.keys(),
+        }
+        .map(|id| &**id)
+    }
+
     /// The number of a subject that some list names.
     pub(crate) fn subject_number(&self, kind: SubjectKind, id: &str) -> Option<u32> {
         match kind {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use ipnet::IpNet;
 
 use crate::outbound::Allowed;
@@ -50,6 +51,11 @@ pub struct Config {
     /// by commas. Otherwise identity providers and all else that it fetches have public addresses and speak https.
     #[arg(long, env = "FLAGBEARER_OUTBOUND_ALLOW", value_delimiter = ',', value_name = "HOST|RANGE")]
     pub outbound_allow: Vec<Allowed>,
+
+    /// Write down which tokens are issued, for seven days, so that `explain` finds one by its `jti` or by the id of the request
+    /// that it answered. Costs a row for every refresh.
+    #[arg(long, env = "FLAGBEARER_RECORD_ISSUANCE", value_parser = BoolishValueParser::new())]
+    pub record_issuance: bool,
 
     /// The proxies in front of this server, whose `X-Forwarded-For` says where a request came from: addresses or ranges
     /// such as 10.0.0.0/8, separated by commas. Without any that header is ignored: everybody could write it.

@@ -13,6 +13,8 @@ pub enum Kind {
     MethodUnknown,
     /// In conflict with what is there.
     Conflict,
+    /// It was there, and was taken away for good.
+    Gone,
     /// `If-Match` names another revision.
     Stale,
     TooLarge,

@@ -15,6 +15,7 @@ pub mod issuer;
 mod message_key;
 pub mod outbound;
 pub mod password;
+mod request_id;
 pub mod secret;
 pub mod server;
 pub mod store;

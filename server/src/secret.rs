@@ -72,6 +72,7 @@ pub struct InstallationKey {
     sealing: LessSafeKey,
     refresh: hmac::Key,
     retries: hmac::Key,
+    erasures: hmac::Key,
     check: String,
 }
 
@@ -109,16 +110,19 @@ impl InstallationKey {
         let mut sealing = derive(b"sealing")?;
         let mut refresh = derive(b"refresh")?;
         let mut retries = derive(b"retries")?;
+        let mut erasures = derive(b"erasures")?;
         let key = UnboundKey::new(&AES_256_GCM, &sealing).map_err(|_| Error::internal("a key could not be made"))?;
         let parsed = Self {
             sealing: LessSafeKey::new(key),
             refresh: hmac::Key::new(hmac::HMAC_SHA256, &refresh),
             retries: hmac::Key::new(hmac::HMAC_SHA256, &retries),
+            erasures: hmac::Key::new(hmac::HMAC_SHA256, &erasures),
             check: URL_SAFE_NO_PAD.encode(&derive(b"check")?[..9]),
         };
         sealing.zeroize();
         refresh.zeroize();
         retries.zeroize();
+        erasures.zeroize();
         Ok(parsed)
     }
 
@@ -202,6 +206,12 @@ impl InstallationKey {
     /// reads the database guess the passwords in it.
     pub fn body_tag(&self, body: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.retries, body))
+    }
+
+    /// HMAC-SHA-256 of the id of a user who was erased, as base64url: who holds an id can ask whether it was erased, and nobody
+    /// can list who was.
+    pub fn erasure_tag(&self, user: &str) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.erasures, user.as_bytes()))
     }
 
     /// HMAC-SHA-256 for refresh tokens.

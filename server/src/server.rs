@@ -92,7 +92,7 @@ impl Server {
         let key = Arc::new(key);
         let outbound = Outbound::new(&config.outbound_allow)?;
         let issuer = Issuer::new(store.clone(), key.clone(), outbound, installation.epoch, &public_url, &standard.name);
-        let issuer = Arc::new(issuer);
+        let issuer = Arc::new(issuer.recording(config.record_issuance));
         let control = Control::new(store.clone(), key, issuer.clone());
         let app = App::new(store, control, issuer, &config.trusted_proxies);
         Ok(Self { listener, app, address, public_url, rotate_keys_every: config.rotate_keys_every, first_key })

@@ -1,5 +1,6 @@
 //! A database of a test's own: a file in a temporary folder, or a database in the cluster that `tests/run` started.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -79,6 +80,30 @@ impl Database {
                 sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("the statement runs")
             }
         }
+    }
+
+    /// Every table's rows as text; bytes as hexadecimal digits.
+    pub async fn tables(&self) -> BTreeMap<String, String> {
+        let names = match self.engine() {
+            Engine::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
+            Engine::Postgres => {
+                "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+            }
+        };
+        let mut tables = BTreeMap::new();
+        for name in self.texts(names).await {
+            let sql = match self.engine() {
+                Engine::Postgres => format!("SELECT t::text FROM \"{name}\" t"),
+                Engine::Sqlite => {
+                    let columns = self.texts(&format!("SELECT name FROM pragma_table_info('{name}')")).await;
+                    let columns: Vec<String> = columns.iter().map(|column| format!("quote(\"{column}\")")).collect();
+                    format!("SELECT {} FROM \"{name}\"", columns.join(" || ' ' || "))
+                }
+            };
+            tables.insert(name, self.texts(&sql).await.join("\n"));
+        }
+        assert!(tables.len() >= 13, "{:?}", tables.keys());
+        tables
     }
 
     pub fn key_file(&self) -> PathBuf {

@@ -138,6 +138,7 @@ pub fn config(database: &Database) -> Config {
         key: None,
         admin_key: Some(Secret::new(ADMIN_KEY)),
         outbound_allow: Vec::new(),
+        record_issuance: false,
         trusted_proxies: Vec::new(),
         rotate_keys_every: 90,
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use flagbearer::error::Error;
 use flagbearer::flag_set::FlagSet;
-use flagbearer::reader::{FETCH_TIMEOUT_SECONDS, KeySource, MAX_BODY_BYTES, Memory, Poll, Response};
+use flagbearer::reader::{
+    Came, FETCH_TIMEOUT_SECONDS, FollowerStep, KeySource, MAX_BODY_BYTES, Memory, Poll, Response, SILENCE_SECONDS,
+};
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Verifier, VerifierOptions};
 use pyo3::prelude::*;
@@ -17,6 +19,7 @@ mod testing;
 // Classes of Python's own: a native exception would need Python 3.12, and a native set would make a call of each read.
 static ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static FLAG_SET: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static WATERMARK: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// The one translation of the core's errors.
 fn refuse(error: Error) -> PyErr {
@@ -31,17 +34,45 @@ fn instant(seconds: f64) -> Timestamp {
     Timestamp::from_milliseconds((seconds * 1000.0) as i64)
 }
 
+/// What flag sets ask of the watermark that their reader follows.
+#[pyclass(frozen, module = "flagbearer._native")]
+struct Followed(Arc<flagbearer::reader::Reader>);
+
+#[pymethods]
+impl Followed {
+    /// What the watermark overrules of a token of this revision; nothing before the first one came.
+    fn overruled(&self, revision: Option<i64>) -> Option<String> {
+        Some(self.0.follower()?.latest().get()?.tables(revision))
+    }
+
+    /// The reader's state beside a token of this revision.
+    fn state_of(&self, revision: Option<i64>, now: f64) -> Option<&'static str> {
+        Some(self.0.follower()?.state_of(revision, instant(now)).as_str())
+    }
+}
+
+/// The watermark as Python's flag sets hold it.
+fn watermark(py: Python<'_>, reader: Arc<flagbearer::reader::Reader>) -> PyResult<Py<PyAny>> {
+    Ok(WATERMARK.import(py, "flagbearer._watermark", "Watermark")?.call1((Followed(reader),))?.unbind())
+}
+
 #[pyclass(frozen, module = "flagbearer._native")]
 struct Reader {
-    reader: flagbearer::reader::Reader,
+    reader: Arc<flagbearer::reader::Reader>,
     memory: Memory<Arc<Py<PyAny>>>,
+    /// None where it is not followed.
+    #[pyo3(get)]
+    watermark: Option<Py<PyAny>>,
+    /// Called for each read; none where nobody wants to know.
+    on_read: Option<Py<PyAny>>,
 }
 
 #[pymethods]
 impl Reader {
     #[new]
-    #[pyo3(signature = (*, issuer, audience, client_id, profile, leeway, jwks_uri, discovery))]
+    #[pyo3(signature = (*, issuer, audience, client_id, profile, leeway, jwks_uri, discovery, seed, on_read))]
     fn new(
+        py: Python<'_>,
         issuer: &str,
         audience: Option<&str>,
         client_id: Option<&str>,
@@ -49,11 +80,18 @@ impl Reader {
         leeway: Option<f64>,
         jwks_uri: Option<String>,
         discovery: bool,
+        seed: Option<u64>,
+        on_read: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let verifier = Verifier::new(&VerifierOptions { issuer, audience, client_id, profile, leeway });
         let source = KeySource::of(jwks_uri, discovery);
         let reader = verifier.and_then(|verifier| flagbearer::reader::Reader::new(verifier, source)).map_err(refuse)?;
-        Ok(Self { reader, memory: Memory::default() })
+        let Some(seed) = seed else {
+            return Ok(Self { reader: Arc::new(reader), memory: Memory::default(), watermark: None, on_read });
+        };
+        let reader = Arc::new(reader.following(seed));
+        let watermark = Some(watermark(py, reader.clone())?);
+        Ok(Self { reader, memory: Memory::default(), watermark, on_read })
     }
 
     /// The flag set, or nothing when keys must be fetched first. The same token again answers the same set.
@@ -69,7 +107,11 @@ impl Reader {
         }
         let Some((prepared, keys)) = self.reader.prepare(token, now).map_err(refuse)? else { return Ok(None) };
         let (flags, receipt) = py.detach(|| prepared.verify(keys)).map_err(refuse)?;
-        let flags = FLAG_SET.import(py, "flagbearer._flag_set", "FlagSet")?.call1((flags.tables(),))?;
+        let flags = FLAG_SET.import(py, "flagbearer._flag_set", "FlagSet")?.call1((
+            flags.tables(),
+            &self.watermark,
+            &self.on_read,
+        ))?;
         self.memory.keep(token, receipt, Arc::new(flags.clone().unbind()));
         Ok(Some(flags))
     }
@@ -87,6 +129,50 @@ impl Reader {
     fn receive(&self, id: u64, body: Option<&[u8]>, now: f64) {
         self.reader.receive(id, body.map_or(Response::Failed, Response::Body), instant(now));
     }
+
+    /// What following needs next, as `(id, url, stream, etag, until)`: with `url`, get it, as a stream or whole; with `until`,
+    /// come back then; with neither, keys are needed first.
+    fn poll_watermark(&self, now: f64) -> (Option<u64>, Option<String>, bool, Option<String>, Option<f64>) {
+        match self.reader.follower().map(|follower| follower.poll(instant(now))) {
+            Some(FollowerStep::Get { id, url, etag }) => (Some(id), Some(url), false, etag, None),
+            Some(FollowerStep::Stream { id, url }) => (Some(id), Some(url), true, None, None),
+            Some(FollowerStep::Wait { until }) => (None, None, false, None, Some(until.milliseconds() as f64 / 1000.0)),
+            Some(FollowerStep::KeysNeeded) | None => (None, None, false, None, None),
+        }
+    }
+
+    /// Takes the whole body of an answer, and its ETag.
+    #[pyo3(signature = (id, body, etag, now))]
+    fn watermark_body(&self, id: u64, body: &[u8], etag: Option<&str>, now: f64) {
+        self.came(id, Came::Body { body, etag }, now);
+    }
+
+    /// Takes the next bytes of a stream.
+    fn watermark_bytes(&self, id: u64, bytes: &[u8], now: f64) {
+        self.came(id, Came::Bytes(bytes), now);
+    }
+
+    fn watermark_unmodified(&self, id: u64, now: f64) {
+        self.came(id, Came::NotModified, now);
+    }
+
+    /// Takes that a step came to nothing, or a stream to its end.
+    fn watermark_failed(&self, id: u64, now: f64) {
+        self.came(id, Came::Failed, now);
+    }
+
+    /// The reader's own state; nothing where it does not follow.
+    fn state(&self, now: f64) -> Option<&'static str> {
+        Some(self.reader.follower()?.state(instant(now)).as_str())
+    }
+}
+
+impl Reader {
+    fn came(&self, id: u64, came: Came<'_>, now: f64) {
+        if let Some(follower) = self.reader.follower() {
+            follower.receive(id, came, instant(now));
+        }
+    }
 }
 
 /// The keys whose flags differ between two sets, each given as its claims.
@@ -102,20 +188,28 @@ fn tables_of_claim(claim: &str) -> PyResult<String> {
     FlagSet::of_claim(claim).map(|flags| flags.tables()).map_err(refuse)
 }
 
+/// The flag set of a token's claims, handed over as after a verification.
+#[pyfunction]
+fn tables_of_claims(claims: &str) -> PyResult<String> {
+    FlagSet::of_claims(claims).map(|flags| flags.tables()).map_err(refuse)
+}
+
 #[pymodule]
 mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
     use super::testing::{
-        buckets_json, effect_json, encode_claim, error_codes, evaluate_json, signature_valid, usable_keys,
+        TestIssuer, buckets_json, effect_json, encode_claim, error_codes, evaluate_json, follow_watermarks, signature_valid,
+        usable_keys,
     };
     #[pymodule_export]
-    use super::{Reader, changed_from, tables_of_claim};
+    use super::{Followed, Reader, changed_from, tables_of_claim, tables_of_claims};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("FETCH_TIMEOUT_SECONDS", super::FETCH_TIMEOUT_SECONDS)?;
-        module.add("MAX_BODY_BYTES", super::MAX_BODY_BYTES)
+        module.add("MAX_BODY_BYTES", super::MAX_BODY_BYTES)?;
+        module.add("SILENCE_SECONDS", super::SILENCE_SECONDS)
     }
 }

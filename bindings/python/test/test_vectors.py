@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flagbearer import Flagbearer, FlagbearerError, _reader, testing
+from flagbearer import Flagbearer, FlagbearerError, _reader, _watermark, testing
 
 FOLDER = Path(__file__).parents[3] / "tests/vectors"
 
@@ -106,6 +106,40 @@ def test_a_getter_answers_the_value_or_the_default_and_why(case: Any, defaults: 
 def test_two_sets_differ_in_the_keys_that_are_listed(case: Any) -> None:
     older, newer = (testing.flag_set_of_claim(case[name]) for name in ("older", "newer"))
     assert newer.changed_from(older) == older.changed_from(newer) == case["changed"]
+
+
+WATERMARKS = read("watermarks.json")
+
+
+@cases("watermarks.json", "cases")
+def test_a_watermark_is_believed_or_refused_and_overrules_what_it_should(case: Any, monkeypatch: Any) -> None:
+    told = [{"at": item["at"], "watermark": item["watermark"]} for item in case["watermarks"]]
+    document = {"issuer": WATERMARKS["issuer"], "jwks": WATERMARKS["jwks"], "watermarks": told}
+    flag_set, outcomes = testing.follow_watermarks(document)
+    assert outcomes == [item.get("error") for item in case["watermarks"]]
+    flags = flag_set(case["token"])
+    for expected in case["reads"]:
+        key, kind, default = expected["key"], expected["type"], expected["default"]
+        for name in (kind, kind[0]):
+            details = flags.get_flag(key, default, name)
+            assert same(details.value, expected["value"])
+            assert (details.reason, details.error_code, details.is_default) == (
+                expected["reason"], expected.get("error"), "error" in expected,
+            )  # fmt: skip
+        if kind != "json":
+            assert same(getattr(flags, f"get_{kind}_flag")(key, default), expected["value"])
+    if "all" in case:
+        assert same(flags.get_all_flags(), case["all"])
+
+    def at(now: float) -> str | None:
+        monkeypatch.setattr(_watermark, "time", SimpleNamespace(time=lambda: now))
+        return flags.state
+
+    now = told[-1]["at"] if told else 0
+    if "stale" in case:
+        assert (at(now) == "stale") == case["stale"]
+    if "state" in case:
+        assert at(case["state"].get("at", now)) == case["state"]["is"]
 
 
 @cases("jwks.json", "sets")

@@ -1,11 +1,17 @@
 """What the type checkers must accept and refuse: run by test_types.py, never imported."""
 
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import assert_type
 
 from flagbearer import Flagbearer, FlagbearerError, FlagDetails, FlagSet, ReadErrorCode
 
+def told(details: FlagDetails[Any], flags: FlagSet) -> None: ...
+
+
+Flagbearer(issuer="https://flags.example.com", audience="api", follow_watermark=True, on_read=told).close()
+Flagbearer(issuer="https://flags.example.com", audience="api", on_read=print)
+Flagbearer(issuer="https://flags.example.com", audience="api", on_read=1)  # type: ignore[call-overload]  # pyright: ignore
 reader = Flagbearer(issuer="https://flags.example.com", audience="api", leeway=10)
 Flagbearer(issuer="https://flags.example.com", client_id="app_1", profile="kinde", jwks_uri="https://flags.example.com/keys")
 Flagbearer(issuer="https://flags.example.com", client_id="app_1")  # type: ignore[call-overload]  # pyright: ignore
@@ -27,6 +33,7 @@ def read(flags: FlagSet) -> None:
     assert_type(flags.claims, dict[str, Any])
     assert_type(flags.organization, str | None)
     assert_type(flags.flags_revision, int | None)
+    assert_type(flags.state, Literal["fresh", "stale", "disconnected"] | None)
     flags.organization = "x"  # type: ignore[misc]  # pyright: ignore
     assert_type(FlagSet.of({"a": True}), FlagSet)
 

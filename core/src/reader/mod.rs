@@ -8,6 +8,8 @@ mod key_cache;
 mod keyring;
 mod memory;
 #[cfg(feature = "crypto")]
+mod offline;
+#[cfg(feature = "crypto")]
 mod watermark;
 
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub use key_cache::{
 };
 pub use keyring::Keyring;
 pub use memory::{MEMORY_TOKENS, Memory};
+#[cfg(feature = "crypto")]
+pub use offline::{OfflinePolicy, Restored};
 #[cfg(feature = "crypto")]
 pub use watermark::{Came, DISCONNECTED_SECONDS, Follower, FollowerStep, POLL_SECONDS, ReaderState, SILENCE_SECONDS};
 
@@ -81,12 +85,39 @@ impl Reader {
     #[cfg(feature = "crypto")]
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verdict> {
         let Some((prepared, keys)) = self.prepare(token, now)? else { return Ok(Verdict::KeysNeeded) };
-        prepared.key(&keys)?.verify(prepared.signing_input(), prepared.signature())?;
-        let flags = prepared.release()?;
-        Ok(Verdict::Verified(match &self.follower {
+        let (flags, _) = prepared.verify(keys)?;
+        Ok(Verdict::Verified(self.under_watermark(flags)))
+    }
+
+    /// The same for a host with a memory: what it kept of this very token, or what it makes of its flags now, which is kept.
+    /// `None` stands for [`Verdict::KeysNeeded`].
+    ///
+    /// Errors: those of [`Reader::verify`].
+    #[cfg(feature = "crypto")]
+    pub fn verify_once<T: Clone>(
+        &self,
+        memory: &Memory<T>,
+        token: &str,
+        now: Timestamp,
+        make: impl FnOnce(FlagSet) -> T,
+    ) -> Result<Option<T>> {
+        if let Some(kept) = self.recall(memory, token, now) {
+            return Ok(Some(kept));
+        }
+        let Some((prepared, keys)) = self.prepare(token, now)? else { return Ok(None) };
+        let (flags, receipt) = prepared.verify(keys)?;
+        let made = make(self.under_watermark(flags));
+        memory.keep(token, receipt, made.clone());
+        Ok(Some(made))
+    }
+
+    /// A flag set, read under the watermark where this reader follows one.
+    #[cfg(feature = "crypto")]
+    pub fn under_watermark(&self, flags: FlagSet) -> FlagSet {
+        match &self.follower {
             Some(follower) => flags.under(follower.latest()),
             None => flags,
-        }))
+        }
     }
 
     /// The same without the signature, for a host that checks it by itself: the prepared token, and the keys among which

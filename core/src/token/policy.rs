@@ -76,6 +76,8 @@ pub(crate) struct Policy {
     pub profile: Profile,
     pub recipient: String,
     pub leeway_milliseconds: f64,
+    /// How long after its time a token is still good; 0 but for one that nobody could refresh.
+    pub grace_milliseconds: f64,
 }
 
 impl Policy {
@@ -98,11 +100,18 @@ impl Policy {
     /// Whether now is between the token's times.
     pub fn check_time(&self, lifetime: Lifetime, now: Timestamp) -> Result<()> {
         let now = now.milliseconds() as f64;
-        if lifetime.expires_at.is_none_or(|expires_at| now >= expires_at + self.leeway_milliseconds) {
-            return Err(Error::new(ErrorCode::TokenExpired, "the token has expired; refresh it"));
+        let expires_at = lifetime.expires_at.unwrap_or_default();
+        if now >= expires_at + self.leeway_milliseconds + self.grace_milliseconds {
+            let seconds = (now - expires_at) / 1000.0;
+            let message = format!(
+                "the token expired {seconds:.0} s ago by this clock; refresh it, and compare the clocks if it is new"
+            );
+            return Err(Error::new(ErrorCode::TokenExpired, message));
         }
-        if lifetime.not_before.is_some_and(|not_before| now + self.leeway_milliseconds < not_before) {
-            return Err(Error::new(ErrorCode::TokenNotYetValid, "the token is not valid yet; compare the clocks"));
+        if let Some(not_before) = lifetime.not_before.filter(|not_before| now + self.leeway_milliseconds < *not_before) {
+            let seconds = (not_before - now) / 1000.0;
+            let message = format!("the token is valid in {seconds:.0} s by this clock; compare the clocks");
+            return Err(Error::new(ErrorCode::TokenNotYetValid, message));
         }
         Ok(())
     }

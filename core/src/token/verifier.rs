@@ -61,7 +61,9 @@ impl Verifier {
             return Err(invalid(format!("the leeway is between 0 and {MAX_LEEWAY_SECONDS} seconds")));
         }
         let issuer = given(Some(options.issuer)).ok_or_else(|| invalid("an issuer is required".into()))?;
-        Ok(Self { policy: Policy { issuer, profile, recipient, leeway_milliseconds: leeway * 1000.0 } })
+        Ok(Self {
+            policy: Policy { issuer, profile, recipient, leeway_milliseconds: leeway * 1000.0, grace_milliseconds: 0.0 },
+        })
     }
 
     pub fn issuer(&self) -> &str {
@@ -99,6 +101,14 @@ impl Verifier {
         let prepared = self.prepare(token, now)?;
         prepared.signed.check(keys)?;
         prepared.release()
+    }
+
+    /// The same for a token that may have expired so many seconds ago.
+    #[cfg(feature = "crypto")]
+    pub(crate) fn verify_late(&self, token: &str, keys: &KeySet, seconds: i64, now: Timestamp) -> Result<FlagSet> {
+        let mut late = self.clone();
+        late.policy.grace_milliseconds = seconds as f64 * 1000.0;
+        late.verify(token, keys, now)
     }
 }
 

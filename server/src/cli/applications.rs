@@ -169,7 +169,7 @@ impl Run for Command {
                 body["public"] = public.into();
                 let request = Request::post(["applications"]).body(body).write(&write);
                 let answer = client.change(request, &format!("Created the application {name} in {environment}")).await?;
-                if !client.json {
+                if !client.json && answer["client_id"].is_string() {
                     print(&format!("  client id      {}\n", words(&answer["client_id"])));
                     if answer["client_secret"].is_string() {
                         print(&format!("  client secret  {}  (shown this once)\n", words(&answer["client_secret"])));

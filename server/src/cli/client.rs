@@ -65,6 +65,10 @@ pub struct Write {
     /// Make every older token stale by it: readers that follow the watermark ask for a refresh at once.
     #[arg(long)]
     urgent: bool,
+
+    /// Change nothing; say who would be served what instead, and by when their tokens would have turned over.
+    #[arg(long)]
+    preview: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -134,6 +138,11 @@ impl Request {
         self
     }
 
+    /// Whether nothing is to be changed.
+    pub fn is_preview(&self) -> bool {
+        self.write.preview
+    }
+
     /// Only if it is still at this revision, unless the caller named another.
     pub fn unless_changed(mut self, revision: &Value) -> Self {
         self.write.if_match = self.write.if_match.or(revision.as_i64());
@@ -199,8 +208,10 @@ impl Client {
         if !request.write.confirm.is_empty() {
             query.push(("confirm", request.write.confirm.join(",")));
         }
-        if request.write.urgent {
-            query.push(("urgent", "true".to_owned()));
+        for (said, name) in [(request.write.urgent, "urgent"), (request.write.preview, "preview")] {
+            if said {
+                query.push((name, "true".to_owned()));
+            }
         }
         let mut builder = self.http.request(request.method, url).bearer_auth(self.key.expose());
         if !query.is_empty() {

@@ -12,8 +12,14 @@ use super::token;
 pub struct Arguments {
     /// The token, or `-` to read it from standard input, where it may also stand in the answer that brought it. It may have
     /// expired.
-    #[arg(required_unless_present = "session")]
+    #[arg(required_unless_present_any = ["session", "jti", "request"])]
     token: Option<String>,
+    /// Instead of a token: its `jti`, where the server records what it issues.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["token", "session", "request"])]
+    jti: Option<String>,
+    /// Instead of a token: the id of the request that it answered, where the server records what it issues.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["token", "session"])]
+    request: Option<String>,
     /// Instead of a token: a session's, as it was issued or would have been at --at.
     #[arg(long, value_name = "ID", requires = "at", conflicts_with = "token")]
     session: Option<String>,
@@ -36,9 +42,11 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let client = Client::new(&arguments.connection)?;
-    let mut body = match &arguments.token {
-        Some(token) => json!({ "token": token::read(token)? }),
-        None => json!({ "session_id": arguments.session, "at": arguments.at }),
+    let mut body = match (&arguments.token, &arguments.jti, &arguments.request) {
+        (Some(token), _, _) => json!({ "token": token::read(token)? }),
+        (_, Some(jti), _) => json!({ "jti": jti }),
+        (_, _, Some(request)) => json!({ "request_id": request }),
+        _ => json!({ "session_id": arguments.session, "at": arguments.at }),
     };
     let expected: Map<String, Value> = [
         ("environment", &arguments.expect_environment),
@@ -89,6 +97,10 @@ fn beginning(answer: &Value) -> String {
     for wrong in answer["mismatches"].as_array().into_iter().flatten() {
         let [what, expected, actual] = ["what", "expected", "actual"].map(|member| words(&wrong[member]));
         out.push_str(&format!("NOT as expected: its {what} is {actual}, not {expected}\n"));
+    }
+    let left_out: Vec<String> = answer["projected_out"].as_array().into_iter().flatten().map(words).collect();
+    if !left_out.is_empty() {
+        out.push_str(&format!("left out by the application's projection: {}\n", left_out.join(", ")));
     }
     for found in answer["causes"].as_array().into_iter().flatten() {
         out.push_str(&format!("{}\n", cause(found)));

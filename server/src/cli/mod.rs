@@ -15,6 +15,7 @@ mod keys;
 mod members;
 mod organizations;
 mod pending;
+mod preview;
 mod rules;
 mod sample;
 mod segments;

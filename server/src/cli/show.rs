@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::{Client, Request};
 use super::failure::Failure;
+use super::preview::preview;
 
 /// Cells longer than this are cut.
 const MAX_CELL: usize = 60;
@@ -182,8 +183,9 @@ impl Client {
         Ok(())
     }
 
-    /// Makes a change. `done` says what was done, for whoever reads it; answers the document.
+    /// Makes a change, or previews it. `done` says what was done, for whoever reads it; answers the document.
     pub async fn change(&self, request: Request, done: &str) -> Result<Value, Failure> {
+        let is_preview = request.is_preview();
         let answer = self.send(request).await?;
         if self.json {
             if !answer.is_null() {
@@ -197,6 +199,10 @@ impl Client {
             print(&format!(
                 "Not done yet: {id} waits for a second administrator ({effect})\n  flagbearer pending approve {id}\n"
             ));
+            return Ok(answer);
+        }
+        if is_preview {
+            print(&preview(&answer));
             return Ok(answer);
         }
         let revision = answer["revision"].as_i64().map(|revision| format!(" (revision {revision})")).unwrap_or_default();

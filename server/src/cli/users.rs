@@ -68,6 +68,9 @@ pub enum Command {
     Delete {
         /// The user's id.
         id: String,
+        /// Erase it for good: from the change log, lists, sessions and recorded tokens too, also where it was deleted before.
+        #[arg(long)]
+        erase: bool,
         #[command(flatten)]
         write: Write,
     },
@@ -134,9 +137,10 @@ impl Run for Command {
                 }
                 Ok(())
             }
-            Self::Delete { id, write } => {
-                let request = Request::delete(["users", &id]).write(&write);
-                client.change(request, &format!("Deleted the user {id}")).await.map(drop)
+            Self::Delete { id, erase, write } => {
+                let request = Request::delete(["users", &id]).query("erase", erase.then_some("true")).write(&write);
+                let done = if erase { "Erased" } else { "Deleted" };
+                client.change(request, &format!("{done} the user {id}")).await.map(drop)
             }
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::effects::Outcome;
-use super::{Answer, Call, Control};
+use super::{Answer, Call, Control, budget};
 use crate::error::Result;
 use crate::secret::{Secret, random_alphanumeric};
 use crate::store::{Application, StoredApplication};
@@ -48,11 +48,19 @@ impl Control {
         Ok(Answer::page(data, limit, |last| last["client_id"].as_str().unwrap_or_default().to_owned()))
     }
 
+    /// An application, and how large its claim is and could become.
     pub async fn application(&self, call: &Call, client_id: &str) -> Result<Answer> {
         call.only(&[])?;
-        let stored = self.store.read().await?.application(client_id).await?;
-        call.may_read(&stored.application.environment)?;
-        Ok(Answer::done(answer(&stored)).at(stored.revision))
+        let mut connection = self.store.read().await?;
+        let stored = connection.application(client_id).await?;
+        let application = &stored.application;
+        call.may_read(&application.environment)?;
+        let worst = budget::worst_case(application, &connection.weighed(&application.environment).await?);
+        let mut body = answer(&stored);
+        body["worst_case"] = worst.bytes.into();
+        body["largest_flags"] = budget::largest(&worst);
+        body["issued_over_budget"] = self.issuer.over_budget.count(client_id).into();
+        Ok(Answer::done(body).at(stored.revision))
     }
 
     pub async fn patch_application(&self, call: &Call, client_id: &str) -> Result<Answer> {

@@ -42,7 +42,7 @@ impl Control {
                 format!("what changes `{names}` waits for a second administrator, which cannot be said here; use `/v1`");
             return Err(Error::conflict("APPROVAL_REQUIRED", detail));
         }
-        let touched: Vec<Option<String>> = write.recorded().iter().map(|edit| edit.environment.clone()).collect();
+        let touched: Vec<Option<String>> = write.noted().iter().map(|edit| edit.environment.clone()).collect();
         let first = touched.first().cloned().flatten();
         let document = json!({
             "author": actor(call),
@@ -54,7 +54,7 @@ impl Control {
             "environments": environments,
             "effect": answer.body["effect"],
             "holdouts": answer.body["holdouts"],
-            "touches": write.recorded().iter().map(touch).collect::<Vec<_>>(),
+            "touches": write.noted().iter().map(touch).collect::<Vec<_>>(),
         });
         let pending = PendingChange {
             id: format!("pc_{}", random_alphanumeric(22)?),
@@ -211,7 +211,9 @@ impl Control {
         let preview = match performed.map_err(inapplicable) {
             Ok(_) => {
                 let (write, outcome) = begun.batch.end()?;
-                rehearsed(&write, &outcome)?
+                let mut preview = self.preview(write, &outcome).await?.body;
+                preview["applies"] = true.into();
+                preview
             }
             Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Internal) => return Err(error),
             Err(error) => json!({ "applies": false, "code": error.code, "detail": error.detail, "listing": error.listing }),
@@ -241,14 +243,6 @@ fn begun(call: &Call, pending: PendingChange, write: Write) -> Begun {
     batch.hand_back(write, Outcome::default());
     let writes = proposed["writes"].clone();
     Begun { pending, call, batch, writes }
-}
-
-fn rehearsed(write: &Write, outcome: &Outcome) -> Result<Value> {
-    let mut preview = outcome.answer(write.revision, json!({ "applies": true, "base_revision": write.revision - 1 }))?;
-    if let Some(members) = preview.as_object_mut() {
-        members.remove("revision");
-    }
-    Ok(preview)
 }
 
 /// The writes that a call is made of, as a batch takes them. What they were said to match is looked at by who approves.

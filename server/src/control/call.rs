@@ -207,8 +207,9 @@ impl Call {
         Ok(())
     }
 
+    /// Whether the caller knowingly accepts something. Whoever only looks has nothing to lose.
     pub fn confirmed(&self, what: &str) -> bool {
-        self.confirm.contains(what)
+        self.preview || self.confirm.contains(what)
     }
 
     fn role(&self, roles: &[Role], to: &str) -> Result<()> {

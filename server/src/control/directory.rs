@@ -11,7 +11,7 @@ use super::{Answer, Call, Control};
 use crate::email;
 use crate::error::{Error, Result};
 use crate::password::Password;
-use crate::store::{Membership, Organization, StoredMembership, User};
+use crate::store::{Membership, Organization, StoredMembership, User, Write};
 
 /// The most roles or permissions of a membership.
 const MAX_GRANTS: usize = 256;
@@ -235,7 +235,7 @@ impl Control {
         let revision = write.revision;
         let answer = Answer::done(after.answer()?).at(revision);
         let answer = self.conclude(write, call, outcome, answer).await?;
-        if hash.is_some() {
+        if hash.is_some() && !call.preview {
             self.issuer.unlock(&after).await;
         }
         Ok(answer)
@@ -248,17 +248,26 @@ impl Control {
         }
     }
 
+    /// Deletes a user; with `erase` everything else that is known of the id too.
     pub async fn delete_user(&self, call: &Call, id: &str) -> Result<Answer> {
-        call.only(&[])?;
+        call.only(&["erase"])?;
         call.may_administer()?;
+        if call.choice("erase")? == Some(true) {
+            return self.erase_user(call, id).await;
+        }
         let mut write = self.open(call).await?;
         let user = write.user(id).await?;
         call.check_match(user.revision)?;
-        let none = Attributes::default();
-        let mut outcome = effects::of_attributes(&mut write, SubjectKind::User, id, &user.attributes, &none).await?;
-        outcome.merge(effects::of_lost_overrides(&mut write, SubjectKind::User, id).await?);
-        write.delete_user(&user).await?;
+        let outcome = self.remove_user(&mut write, &user).await?;
         self.conclude(write, call, outcome, Answer::done(Value::Null)).await
+    }
+
+    pub(super) async fn remove_user(&self, write: &mut Write, user: &User) -> Result<Outcome> {
+        let (kind, none) = (SubjectKind::User, Attributes::default());
+        let mut outcome = effects::of_attributes(write, kind, &user.id, &user.attributes, &none).await?;
+        outcome.merge(effects::of_lost_overrides(write, kind, &user.id).await?);
+        write.delete_user(user).await?;
+        Ok(outcome)
     }
 
     pub async fn put_member(&self, call: &Call, organization: &str, user: &str) -> Result<Answer> {

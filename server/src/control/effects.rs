@@ -97,12 +97,18 @@ impl Outcome {
             document = json!({});
         }
         document["revision"] = revision.into();
+        self.put(&mut document)?;
+        Ok(document)
+    }
+
+    /// Puts the outcome into a document.
+    pub fn put(&self, document: &mut Value) -> Result<()> {
         document["effect"] = crate::store::to_value(&self.effect())?;
         document["holdouts"] = crate::store::to_value(&self.holdouts)?;
         if self.truncated {
             document["holdouts_truncated"] = true.into();
         }
-        Ok(document)
+        Ok(())
     }
 }
 

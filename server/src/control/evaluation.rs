@@ -41,6 +41,7 @@ impl Control {
         let now = self.store.now();
         let mut connection = self.store.read().await?;
         if let Some((revision, at)) = moment(call, &mut connection, now).await? {
+            self.check_not_erased(&mut connection, standpoint.user, revision).await?;
             let past = connection.past(revision, standpoint).await?;
             let (ruleset, overrides) = past.place.compile(past.revision, |_| true);
             let flags = explained(&ruleset, &Projection::All, &overrides, &past.place.context(), at)?;

@@ -33,7 +33,8 @@ impl Control {
         members.finish()?;
         let now = self.store.now();
         let mut connection = self.store.read().await?;
-        let told = wanted.find(call, &mut connection, now).await?;
+        let told = wanted.find(call, &mut connection, self.issuer.records, now).await?;
+        self.check_not_erased(&mut connection, told.of.user.as_deref(), told.revision).await?;
         let mut past = connection.past(told.revision, told.standpoint()).await?;
         let (application, client_id) = (Entity::Application, told.of.application.as_str());
         let document = connection.document_at(application, client_id, told.revision).await?;
@@ -239,8 +240,9 @@ fn named<'r>(ruleset: &'r Ruleset, keys: &[&str]) -> impl Iterator<Item = (&'r s
     ruleset.flags().filter(|(flag, _)| keys.contains(&flag.key.as_str())).map(|(flag, _)| (&*flag.id, flag.key.as_str()))
 }
 
-/// Tokens are found by their own text, or by their session and a time: which ones were issued is written down nowhere.
+/// Where it is not written down which tokens are issued, they are found by their own text, or by their session and a time.
 fn not_recorded() -> Error {
-    let detail = "issued tokens are not recorded here; send the `token` itself, or its `session_id` and the time `at`";
+    let detail = "issued tokens are not recorded here; send the `token` itself, or its `session_id` and the time `at`, or \
+                  start the server with `--record-issuance` for those to come";
     Error::new(Kind::Refused, "ISSUANCE_NOT_RECORDED", detail)
 }

@@ -5,11 +5,13 @@ mod applications;
 mod approvals;
 mod batch;
 mod boolean_flags;
+mod budget;
 mod call;
 mod changes;
 mod directory;
 mod effects;
 mod environments;
+mod erasure;
 mod evaluation;
 mod explain;
 mod flags;
@@ -17,6 +19,7 @@ mod identity_providers;
 mod lifecycle;
 mod overrides;
 mod password_resets;
+mod preview;
 mod revert;
 mod roster;
 mod segments;
@@ -109,9 +112,12 @@ impl Control {
             batch.hand_back(write, outcome);
             return Ok(answer);
         }
-        call.no_preview()?;
+        if call.preview {
+            return self.preview(write, &outcome).await;
+        }
         let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
         outcome.hold_back(call, &protected.collect())?;
+        budget::hold_back(&mut write, call).await?;
         if call.approved.is_none() && !outcome.is_kill {
             let environments = write.awaiting_approval().await?;
             if !environments.is_empty() {

@@ -129,6 +129,13 @@ impl Revert {
 
     fn reversible(&self, edit: &Edit, former: Option<&Value>) -> Result<()> {
         match edit.entity {
+            _ if edit.erased => {
+                let detail = format!(
+                    "change {} is about a user who was erased; nothing is left that could be taken back",
+                    self.number
+                );
+                Err(Error::new(Kind::Gone, "ERASED", detail))
+            }
             Entity::ApiKey | Entity::IdentityProvider | Entity::SigningKey => {
                 let detail = format!("change {} is about secrets, which the log does not hold; make new ones", self.number);
                 Err(refused("SECRET_NOT_IN_LOG", detail))

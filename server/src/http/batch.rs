@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use super::call::{Caller, if_match, is_comment, plain};
 use super::{App, LARGE, large, nothing_here, small, unknown_method};
-use crate::control::{Actor, Answer, Batch, Call};
+use crate::control::{Answer, Batch, Call};
 use crate::error::{Error, Kind, Result};
 
 /// How many writes one batch takes.
@@ -73,7 +73,7 @@ pub async fn perform(app: &App, call: &Call, batch: &Batch, parts: Vec<Part>) ->
     let routes = routes(app);
     let mut answers = Vec::with_capacity(parts.len());
     for (position, part) in parts.into_iter().enumerate() {
-        let answer = write(&routes, call.actor.clone(), &call.confirm, batch, part).await;
+        let answer = write(&routes, call, batch, part).await;
         answers.push(answer.map_err(|error| error.of_write(position))?);
     }
     Ok(answers)
@@ -84,19 +84,14 @@ fn routes(app: &App) -> Router {
     small().merge(large()).fallback(nothing_here).method_not_allowed_fallback(unknown_method).with_state(app.clone())
 }
 
-async fn write(
-    routes: &Router,
-    actor: Actor,
-    confirm: &std::collections::BTreeSet<String>,
-    batch: &Batch,
-    part: Part,
-) -> Result<Value> {
-    let mut call = plain(actor, &part.method, &part.uri, part.body)?;
+async fn write(routes: &Router, whole: &Call, batch: &Batch, part: Part) -> Result<Value> {
+    let mut call = plain(whole.actor.clone(), &part.method, &part.uri, part.body)?;
     if call.urgent || call.preview {
         return Err(Error::malformed("PARAMETER_UNKNOWN", "`urgent` and `preview` are said of the whole batch"));
     }
     call.if_match = part.if_match.as_deref().map(if_match).transpose()?;
-    call.confirm.extend(confirm.iter().cloned());
+    call.confirm.extend(whole.confirm.iter().cloned());
+    call.preview = whole.preview;
     call.batch = Some(batch.clone());
     let mut request = Request::builder().method(part.method).uri(part.uri).body(Body::empty()).map_err(Error::internal)?;
     request.extensions_mut().insert(call);

@@ -7,18 +7,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
+pub use crate::request_id::current;
+use crate::request_id::scope;
 use crate::secret::random_alphanumeric;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-
-tokio::task_local! {
-    static CURRENT: String;
-}
-
-/// The id of the request that this task answers; empty outside of one.
-pub fn current() -> String {
-    CURRENT.try_with(String::clone).unwrap_or_default()
-}
 
 /// Gives the request an id, and a span of the log that carries it.
 pub async fn layer(request: Request, next: Next) -> Response {
@@ -32,7 +25,7 @@ pub async fn layer(request: Request, next: Next) -> Response {
         tracing::info!(status = response.status().as_u16(), "answered");
         response
     };
-    let mut response = CURRENT.scope(id, answer.instrument(span)).await;
+    let mut response = scope(id, answer.instrument(span)).await;
     if let Ok(header) = header {
         response.headers_mut().insert(HEADER, header);
     }

@@ -11,10 +11,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::authorization::Authorization;
+use super::keys::token_id;
 use super::{Issuer, Minting, Refused, Remember, Tokens};
 use crate::error::{Kind, Result};
 use crate::secret::{Secret, random_alphanumeric};
-use crate::store::{Application, Beginning, Browser, Code, Origin, Redeemed, Redemption, Surface};
+use crate::store::{Application, Beginning, Beside, Browser, Code, Origin, Redeemed, Redemption, Surface};
 
 /// How long a code may be used, in seconds.
 const LIFETIME: i64 = 60;
@@ -87,10 +88,11 @@ impl Issuer {
             |code| proven(grant, code),
             |code, beginning| {
                 let Beginning { application, session, snapshot } = beginning;
-                let nonce = code.nonce.as_deref();
-                let tokens = self.issue(&Minting { application, session, generation: 1, snapshot, nonce, now })?;
+                let (nonce, token_id) = (code.nonce.as_deref(), &token_id()?);
+                let tokens = self.issue(&Minting { application, session, generation: 1, snapshot, token_id, nonce, now })?;
                 let memo = remember.map(|(_, remember)| remember(&tokens)).transpose()?;
-                Ok((tokens, memo))
+                let issuance = self.issuance(token_id, application, Some(session), snapshot, now);
+                Ok((tokens, Beside { memo, issuance }))
             },
         );
         match redeemed.await {

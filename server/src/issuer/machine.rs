@@ -2,8 +2,9 @@
 
 use flagbearer::token::Profile;
 
+use super::keys::token_id;
 use super::{Issuer, MachineMinting, Refused, Remember, Tokens};
-use crate::store::{Application, Standpoint};
+use crate::store::{Application, Beside, Standpoint};
 
 /// What a machine asks for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,19 +58,21 @@ impl Issuer {
             return Err(Refused::Organization);
         }
         let scope = permissions.as_ref().map(|permissions| permissions.join(" "));
+        let token_id = token_id()?;
         let minting = MachineMinting {
             application,
             audience,
             scope: scope.as_deref(),
             permissions: permissions.as_deref().unwrap_or(&application.permissions),
             snapshot: &snapshot,
+            token_id: &token_id,
             now,
         };
         let tokens = self.issue_to_machine(&minting)?;
-        match remember {
-            Some(remember) if !self.store.remember(&remember(&tokens)?, now).await? => Ok(None),
-            _ => Ok(Some(tokens)),
-        }
+        let memo = remember.map(|remember| remember(&tokens)).transpose()?;
+        let issuance = self.issuance(&token_id, application, None, &snapshot, now);
+        let first = self.store.write_beside(Beside { memo, issuance }, now).await?;
+        Ok(first.then_some(tokens))
     }
 }
 

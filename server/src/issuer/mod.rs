@@ -8,6 +8,7 @@ mod exchange;
 mod introspection;
 mod keys;
 mod machine;
+mod over_budget;
 mod places;
 mod refresh;
 mod refresh_token;
@@ -31,6 +32,7 @@ pub use exchange::{Exchange, ExchangeRefused};
 pub use introspection::Asker;
 pub use keys::Keys;
 pub use machine::MachineGrant;
+pub use over_budget::OverBudget;
 pub use places::Places;
 pub use refresh::{Grant, Refused, Remember};
 pub use rotation::{Manner, create as create_keys, make as make_keys, rotate as rotate_keys};
@@ -58,10 +60,13 @@ pub struct Issuer {
     pub keys: Keys,
     pub places: Places,
     pub passwords: Passwords,
+    pub over_budget: OverBudget,
     watermarks: Watermarks,
     trusted: TrustedIssuers,
     /// Enters every refresh token.
     epoch: i64,
+    /// Whether it is written down which tokens are issued.
+    pub records: bool,
 }
 
 impl Issuer {
@@ -76,8 +81,13 @@ impl Issuer {
         let keys = Keys::new(store.clone(), key.clone());
         let places = Places::new(store.clone(), public_url, standard);
         let trusted = TrustedIssuers::new(outbound, store.clone());
-        let (passwords, watermarks) = Default::default();
-        Self { store, key, keys, places, passwords, watermarks, trusted, epoch }
+        let (passwords, over_budget, watermarks) = Default::default();
+        Self { store, key, keys, places, passwords, over_budget, watermarks, trusted, epoch, records: false }
+    }
+
+    /// The same, which writes down what it issues.
+    pub fn recording(self, records: bool) -> Self {
+        Self { records, ..self }
     }
 
     /// What fetches from others.

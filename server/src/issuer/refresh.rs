@@ -2,9 +2,11 @@
 
 use flagbearer::timestamp::Timestamp;
 
+use super::keys::token_id;
 use super::{Issuer, Minting, Tokens, refresh_token};
 use crate::error::Error;
-use crate::store::{Application, Client, Memo, Rotated, Rotation, Session, Surface};
+use crate::request_id;
+use crate::store::{Application, Beside, Client, Issuance, Mark, Memo, Rotated, Rotation, Session, Surface};
 
 /// A refresh as it was asked for.
 #[derive(Debug, Clone)]
@@ -90,6 +92,7 @@ impl Issuer {
             environment: grant.environment.to_owned(),
             organization: grant.organization.map(str::to_owned),
             now: now.milliseconds(),
+            mark: self.mark()?,
         };
         self.hold(grant.environment).await?;
         let Some(remember) = remember else {
@@ -98,12 +101,12 @@ impl Issuer {
         };
         let mint = |rotated: &Rotated| match judge(&rotation, rotated, now) {
             Judgement::Good { application, session, generation } => {
-                let tokens = self.tokens(rotated, application, session, generation, now)?;
-                let memo = remember(&tokens)?;
-                Ok((Ok(tokens), Some(memo)))
+                let (tokens, issuance) = self.tokens(&rotation, rotated, application, session, generation)?;
+                let memo = Some(remember(&tokens)?);
+                Ok((Ok(tokens), Beside { memo, issuance }))
             }
             // Judged again below, outside of the transaction.
-            _ => Ok((Err(rotated.clone()), None)),
+            _ => Ok((Err(rotated.clone()), Beside::default())),
         };
         match self.store.rotate_remembering(&rotation, mint).await? {
             None => Ok(None),
@@ -115,7 +118,9 @@ impl Issuer {
     async fn conclude(&self, rotation: &Rotation, rotated: &Rotated, now: Timestamp) -> Result<Tokens, Refused> {
         match judge(rotation, rotated, now) {
             Judgement::Good { application, session, generation } => {
-                Ok(self.tokens(rotated, application, session, generation, now)?)
+                let (tokens, issuance) = self.tokens(rotation, rotated, application, session, generation)?;
+                self.store.write_beside(Beside { memo: None, issuance }, now).await?;
+                Ok(tokens)
             }
             Judgement::Reused { session } => {
                 tracing::warn!(
@@ -130,16 +135,35 @@ impl Issuer {
         }
     }
 
+    /// By what a token is recorded that the rotation may bring.
+    fn mark(&self) -> Result<Option<Mark>, Error> {
+        match self.records {
+            true => Ok(Some(Mark { token_id: token_id()?, request_id: request_id::current() })),
+            false => Ok(None),
+        }
+    }
+
+    /// The tokens, and what is still to be recorded of them: nothing where the rotation has done so itself.
     fn tokens(
         &self,
+        rotation: &Rotation,
         rotated: &Rotated,
         application: &Application,
         session: &Session,
         generation: i64,
-        now: Timestamp,
-    ) -> Result<Tokens, Error> {
+    ) -> Result<(Tokens, Option<Issuance>), Error> {
+        let now = Timestamp::from_milliseconds(rotation.now);
         let snapshot = rotated.snapshot.as_ref().ok_or_else(|| Error::internal("a session without an environment"))?;
-        self.issue(&Minting { application, session, generation, snapshot, nonce: None, now })
+        let token_id = &match &rotation.mark {
+            Some(mark) => mark.token_id.clone(),
+            None => token_id()?,
+        };
+        let tokens = self.issue(&Minting { application, session, generation, snapshot, token_id, nonce: None, now })?;
+        let issuance = match rotated.moved {
+            true => None,
+            false => self.issuance(token_id, application, Some(session), snapshot, now),
+        };
+        Ok((tokens, issuance))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The start of a session, however its user was found out.
 
+use super::keys::token_id;
 use super::{Issuer, Minting, Remember, Tokens};
 use crate::error::Result;
 use crate::secret::random_alphanumeric;
-use crate::store::{Beginning, Start};
+use crate::store::{Beginning, Beside, Start};
 
 impl Issuer {
     /// Starts a session and mints its first tokens, in one transaction.
@@ -14,9 +15,12 @@ impl Issuer {
         self.hold(&application.environment).await?;
         let mint = |beginning: &Beginning| {
             let Beginning { application, session, snapshot } = beginning;
-            let tokens = self.issue(&Minting { application, session, generation: 1, snapshot, nonce: None, now })?;
+            let token_id = &token_id()?;
+            let minting = Minting { application, session, generation: 1, snapshot, token_id, nonce: None, now };
+            let tokens = self.issue(&minting)?;
             let memo = remember.map(|remember| remember(&tokens)).transpose()?;
-            Ok((tokens, memo))
+            let issuance = self.issuance(token_id, application, Some(session), snapshot, now);
+            Ok((tokens, Beside { memo, issuance }))
         };
         self.store.start_session(&format!("ses_{}", random_alphanumeric(22)?), start, mint).await
     }

@@ -5,10 +5,11 @@ use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{AccessToken, Asked, IdToken, MAX_TOKEN_BYTES, Person, Profile};
 use serde_json::{Map, Value};
 
-use super::keys::{TokenType, token_id};
+use super::keys::TokenType;
 use super::{Issuer, refresh_token};
 use crate::error::Result;
-use crate::store::{Application, Facts, Method, RequestedClaim, Session, Snapshot, to_value};
+use crate::request_id;
+use crate::store::{Application, Facts, Issuance, Method, RequestedClaim, Session, Snapshot, to_value};
 
 /// What a client gets.
 #[derive(Debug, Clone)]
@@ -85,6 +86,8 @@ pub struct Minting<'a> {
     /// That of the refresh token to go with it.
     pub generation: i64,
     pub snapshot: &'a Snapshot,
+    /// Its `jti`.
+    pub token_id: &'a str,
     /// As the authorization request had it; answered once.
     pub nonce: Option<&'a str>,
     pub now: Timestamp,
@@ -101,6 +104,8 @@ pub struct MachineMinting<'a> {
     pub permissions: &'a [String],
     /// Of the application's environment, without a user.
     pub snapshot: &'a Snapshot,
+    /// Its `jti`.
+    pub token_id: &'a str,
     pub now: Timestamp,
 }
 
@@ -109,9 +114,10 @@ impl Issuer {
     ///
     /// The environment has to be held already ([`Issuer::hold`]): this runs inside transactions, and must not wait.
     pub fn issue(&self, minting: &Minting<'_>) -> Result<Tokens> {
-        let Minting { application, session, generation, snapshot, now, .. } = *minting;
+        let Minting { application, session, generation, snapshot, token_id, now, .. } = *minting;
         let facts = &snapshot.facts;
         let feature_flags = claim(application, snapshot, now);
+        self.over_budget.note(application, &feature_flags, facts.revision);
         let issuer = self.url(&session.environment);
         let expires_at = now.plus_seconds(application.access_token_ttl).min(session.absolute_expires_at);
         let membership = facts.membership.clone().unwrap_or_default();
@@ -123,7 +129,7 @@ impl Issuer {
             client_id: &application.client_id,
             issued_at: now,
             expires_at,
-            token_id: &token_id()?,
+            token_id,
             session: Some(&session.id),
             authenticated_at: Some(session.auth_time),
             organization: facts.organization.as_deref(),
@@ -157,9 +163,10 @@ impl Issuer {
 
     /// Evaluates and signs for a machine: no user, and so no user's overrides, attributes or rollouts.
     pub fn issue_to_machine(&self, minting: &MachineMinting<'_>) -> Result<Tokens> {
-        let MachineMinting { application, audience, scope, permissions, snapshot, now } = *minting;
+        let MachineMinting { application, audience, scope, permissions, snapshot, token_id, now } = *minting;
         let facts = &snapshot.facts;
         let feature_flags = claim(application, snapshot, now);
+        self.over_budget.note(application, &feature_flags, facts.revision);
         let expires_at = now.plus_seconds(application.access_token_ttl);
         let attributes = Requested::of(application, facts)?;
         let token = AccessToken {
@@ -170,7 +177,7 @@ impl Issuer {
             client_id: &application.client_id,
             issued_at: now,
             expires_at,
-            token_id: &token_id()?,
+            token_id,
             session: None,
             authenticated_at: None,
             organization: facts.organization.as_deref(),
@@ -192,6 +199,27 @@ impl Issuer {
             feature_flags,
             flags_revision: facts.revision,
             bearer: None,
+        })
+    }
+
+    /// What is written down of a token that was issued, where that is done.
+    pub(super) fn issuance(
+        &self,
+        token_id: &str,
+        application: &Application,
+        session: Option<&Session>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Option<Issuance> {
+        self.records.then(|| Issuance {
+            token_id: token_id.to_owned(),
+            request_id: request_id::current(),
+            session: session.map(|session| session.id.clone()),
+            application: application.client_id.clone(),
+            environment: application.environment.clone(),
+            organization: snapshot.facts.organization.clone(),
+            issued_at: now,
+            revision: snapshot.facts.revision,
         })
     }
 

@@ -97,7 +97,7 @@ impl Connection {
 
     /// What a change did to each document, in the order in which it did.
     pub async fn edits(&mut self, revision: i64) -> Result<Vec<Edit>> {
-        let sql = "SELECT entity, id, environment, flag, organization, user_id, before, after FROM edits \
+        let sql = "SELECT entity, id, environment, flag, organization, user_id, before, after, erased FROM edits \
                    WHERE revision = $1 ORDER BY position";
         let rows = self.rows(sql, params![revision]).await?;
         let document = |text: Option<String>| text.as_deref().map(stored).transpose();
@@ -111,6 +111,7 @@ impl Connection {
                 user: row.maybe_text(5)?,
                 before: document(row.maybe_text(6)?)?,
                 after: document(row.maybe_text(7)?)?,
+                erased: row.boolean(8)?,
             })
         };
         rows.iter().map(read).collect()
@@ -134,10 +135,14 @@ impl Connection {
 impl Edit {
     /// As the API answers it.
     pub(super) fn answer(&self) -> Value {
-        json!({
-            "entity": self.entity.as_str(), "id": self.id, "environment": self.environment, "flag": self.flag,
+        let mut answer = json!({
+            "entity": self.entity.as_str(), "id": Some(&self.id).filter(|_| !self.erased), "environment": self.environment, "flag": self.flag,
             "organization": self.organization, "user": self.user, "before": self.before, "after": self.after,
-        })
+        });
+        if self.erased {
+            answer["erased"] = true.into();
+        }
+        answer
     }
 }
 

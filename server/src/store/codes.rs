@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Connection, Sql, params};
 use super::sessions::{ATTEMPTS, Beginning};
-use super::{Application, Memo, Method, Origin, Start, Store};
+use super::{Application, Beside, Method, Origin, Start, Store};
 use crate::error::{Error, Result};
 
 /// What a code stands for.
@@ -105,7 +105,7 @@ impl Store {
         &self,
         redemption: &Redemption<'_>,
         proven: impl Fn(&Code) -> bool,
-        mint: impl Fn(&Code, &Beginning) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Code, &Beginning) -> Result<(T, Beside)>,
     ) -> Result<Redeemed<T>> {
         // However many redeem one code at once: two things happen to it, its use and the end of the session that this began, and
         // who loses does so to one of them.
@@ -122,7 +122,7 @@ impl Store {
         &self,
         redemption: &Redemption<'_>,
         proven: impl Fn(&Code) -> bool,
-        mint: impl Fn(&Code, &Beginning) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Code, &Beginning) -> Result<(T, Beside)>,
     ) -> Result<Redeemed<T>> {
         let Redemption { hash, application, once, now, .. } = *redemption;
         let mut connection = self.engine.write_snapshot().await?;
@@ -164,10 +164,8 @@ impl Store {
         let beginning = self.begin_session(&mut connection, redemption.session, &code.start(redemption)).await?;
         let sql = "UPDATE codes SET session = $2 WHERE hash = $1";
         connection.execute(sql, params![hash, beginning.session.id.as_str()]).await?;
-        let (answer, memo) = mint(&code, &beginning)?;
-        if let Some(memo) = memo
-            && !connection.remember(&memo, now).await?
-        {
+        let (answer, beside) = mint(&code, &beginning)?;
+        if !connection.write_beside(beside, now).await? {
             return Ok(Redeemed::Answered);
         }
         connection.commit().await?;

@@ -200,6 +200,15 @@ impl Connection {
         }
         Ok(())
     }
+
+    /// Ends the transaction as if nothing had been. Dropping does so too, but lets others wait until somebody notices.
+    pub async fn rollback(self) -> Result<()> {
+        match self {
+            Self::Sqlite(transaction) => transaction.rollback().await?,
+            Self::Postgres(transaction) => transaction.rollback().await?,
+        }
+        Ok(())
+    }
 }
 
 /// PostgreSQL cannot hold NUL in text. Refused for both engines, so that both answer the same and neither fails.

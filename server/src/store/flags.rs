@@ -266,7 +266,7 @@ fn setting_edit(flag: &Flag, environment: &str, before: Option<&Setting>, after:
     Ok(Edit::new(Entity::Setting, &*flag.id, before, after).environment(environment).flag(&flag.id))
 }
 
-fn parse_setting(text: Option<String>, flag: &Flag) -> Result<Setting> {
+pub(super) fn parse_setting(text: Option<String>, flag: &Flag) -> Result<Setting> {
     match text {
         None => Ok(Setting::default()),
         Some(text) => Setting::parse(&stored(&text)?, flag).map_err(Error::internal),

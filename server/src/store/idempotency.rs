@@ -39,16 +39,6 @@ pub struct Memo {
     pub seconds: i64,
 }
 
-impl Store {
-    /// Remembers an answer by which nothing was written. `false` where one is remembered already: that one counts.
-    pub async fn remember(&self, memo: &Memo, now: Timestamp) -> Result<bool> {
-        let mut connection = self.engine.write().await?;
-        let first = connection.remember(memo, now).await?;
-        connection.commit().await?;
-        Ok(first)
-    }
-}
-
 impl Connection {
     /// Remembers an answer. `false` where one is remembered already: this write must then not happen.
     pub async fn remember(&mut self, memo: &Memo, now: Timestamp) -> Result<bool> {

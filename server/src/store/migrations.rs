@@ -37,6 +37,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     ),
     (5, "log", include_str!("../../migrations/sqlite/0005_log.sql"), include_str!("../../migrations/postgres/0005_log.sql")),
     (
+        6,
+        "projection",
+        include_str!("../../migrations/sqlite/0006_projection.sql"),
+        include_str!("../../migrations/postgres/0006_projection.sql"),
+    ),
+    (
         7,
         "webhooks approvals",
         include_str!("../../migrations/sqlite/0007_webhooks_approvals.sql"),

@@ -37,7 +37,8 @@ impl<'a> Level<'a> {
         }
     }
 
-    fn environment(self) -> &'a str {
+    /// Empty for a user's.
+    pub(super) fn environment(self) -> &'a str {
         match self {
             Self::User(_) => "",
             Self::Organization { environment, .. } => environment,

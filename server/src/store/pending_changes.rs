@@ -225,18 +225,14 @@ impl Write {
     /// off. What comes by itself with the end of a user or an organization needs none, and neither does what the directory says.
     pub async fn awaiting_approval(&mut self) -> Result<Vec<String>> {
         let gone = |edit: &Edit| {
-            self.recorded().iter().any(|other| {
+            self.noted().iter().any(|other| {
                 other.after.is_none()
                     && (other.entity == Entity::User && edit.user.as_ref() == Some(&other.id)
                         || other.entity == Entity::Organization && edit.organization.as_ref() == Some(&other.id))
             })
         };
-        let decisive: Vec<Edit> = self
-            .recorded()
-            .iter()
-            .filter(|edit| edit.entity.is_decided_by_administrators() && !gone(edit))
-            .cloned()
-            .collect();
+        let decisive: Vec<Edit> =
+            self.noted().iter().filter(|edit| edit.entity.is_decided_by_administrators() && !gone(edit)).cloned().collect();
         if decisive.is_empty() {
             return Ok(Vec::new());
         }

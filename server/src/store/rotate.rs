@@ -15,9 +15,10 @@ use flagbearer::token::Profile;
 
 use super::applications::Application;
 use super::engine::{Connection, Engine, Sql, params};
+use super::issuances::CORRECT;
 use super::sessions::{ATTEMPTS, Session};
 use super::snapshot::{Companions, Snapshot};
-use super::{Inner, Memo, Store};
+use super::{Beside, Inner, Issuance, Store};
 use crate::error::{Error, Result};
 
 pub(super) use batches::Batches;
@@ -40,6 +41,16 @@ pub struct Rotation {
     pub organization: Option<String>,
     /// The request's time, in milliseconds.
     pub now: i64,
+    /// What its token is recorded by, where that is done.
+    pub mark: Option<Mark>,
+}
+
+/// What tells a token that is issued from all others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark {
+    /// The `jti` that it will have.
+    pub token_id: String,
+    pub request_id: String,
 }
 
 /// The two sets of endpoints that tokens are asked for at. Each serves its own profiles: never is one guessed from a path.
@@ -105,12 +116,13 @@ impl Store {
         Err(Error::unavailable())
     }
 
-    /// Uses a refresh token whose answer is to be remembered: `mint` makes the answer inside the transaction that rotates.
+    /// Uses a refresh token whose answer is to be remembered: `mint` makes the answer inside the transaction that rotates, and
+    /// says what is written beside it. A token of a session that moved is recorded already, by its mark.
     /// `None` where the same was answered already.
     pub async fn rotate_remembering<T>(
         &self,
         rotation: &Rotation,
-        mint: impl Fn(&Rotated) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Rotated) -> Result<(T, Beside)>,
     ) -> Result<Option<T>> {
         let rotations = std::slice::from_ref(rotation);
         for _ in 0..ATTEMPTS {
@@ -119,10 +131,8 @@ impl Store {
                 Err(error) if error.code == Error::RACED => continue,
                 outcomes => outcomes?.pop().ok_or_else(|| Error::internal("a rotation was not answered"))??,
             };
-            let (answer, memo) = mint(&rotated)?;
-            if let Some(memo) = memo
-                && !connection.remember(&memo, Timestamp::from_milliseconds(rotation.now)).await?
-            {
+            let (answer, beside) = mint(&rotated)?;
+            if !connection.write_beside(beside, Timestamp::from_milliseconds(rotation.now)).await? {
                 return Ok(None);
             }
             match connection.commit().await {
@@ -190,6 +200,11 @@ impl Inner {
                 for (found, fresh) in raw.iter_mut().zip(ordered(&rows, rotations.len(), &HashSet::new())?) {
                     found.facts = fresh.facts;
                 }
+                // What was recorded was of the first snapshot. Nobody has these tokens yet.
+                let recorded = issuances(rotations, &raw);
+                if !recorded.is_empty() {
+                    self.engine.statement(CORRECT, params![Issuance::inputs(&recorded).as_str()]).await?;
+                }
                 self.completed(&mut connection, raw).await
             }
         }
@@ -203,7 +218,9 @@ impl Inner {
                 let rows = connection.rows(Sql::either(SQLITE_MOVE, ""), params![inputs.as_str()]).await?;
                 let moved: HashSet<String> = rows.iter().map(|row| row.text(0)).collect::<Result<_>>()?;
                 let rows = connection.rows(Sql::either(SQLITE_READ, ""), params![inputs.as_str()]).await?;
-                ordered(&rows, count, &moved)?
+                let raw = ordered(&rows, count, &moved)?;
+                connection.record_issuances(&issuances(rotations, &raw)).await?;
+                raw
             }
             Connection::Postgres(_) => {
                 let rows = connection.rows(Sql::either("", postgres_move(rotations)), params![inputs.as_str()]).await?;
@@ -224,6 +241,24 @@ impl Inner {
         }
         Ok(outcomes)
     }
+}
+
+/// The tokens of the sessions that moved, where they are recorded.
+fn issuances(rotations: &[Rotation], raw: &[Raw]) -> Vec<Issuance> {
+    let issuance = |(rotation, raw): (&Rotation, &Raw)| {
+        let (mark, session, facts) = (rotation.mark.as_ref()?, raw.session.as_ref()?, raw.facts.as_ref()?);
+        raw.moved.then(|| Issuance {
+            token_id: mark.token_id.clone(),
+            request_id: mark.request_id.clone(),
+            session: Some(session.id.clone()),
+            application: session.application.clone(),
+            environment: session.environment.clone(),
+            organization: facts.organization.clone(),
+            issued_at: Timestamp::from_milliseconds(rotation.now),
+            revision: facts.revision,
+        })
+    };
+    rotations.iter().zip(raw).filter_map(issuance).collect()
 }
 
 impl Raw {

@@ -9,7 +9,7 @@ use super::engine::{Connection, Row, Sql, params};
 use super::flags::stored;
 use super::history::Standpoint;
 use super::snapshot::Snapshot;
-use super::{Memo, PasswordMark, Store};
+use super::{Beside, PasswordMark, Store};
 use crate::error::{Error, Kind, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,13 +227,13 @@ const KEPT: i64 = 7 * 86_400;
 pub(super) const ATTEMPTS: usize = 5;
 
 impl Store {
-    /// Starts a session under this id. `mint` makes the answer from what the same transaction reads, and says what to remember
-    /// of it; `None` where the same was answered already.
+    /// Starts a session under this id. `mint` makes the answer from what the same transaction reads, and says what is written
+    /// beside it; `None` where the same was answered already.
     pub async fn start_session<T>(
         &self,
         id: &str,
         start: &Start<'_>,
-        mint: impl Fn(&Beginning) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Beginning) -> Result<(T, Beside)>,
     ) -> Result<Option<T>> {
         for _ in 0..ATTEMPTS {
             match self.try_start(id, start, &mint).await {
@@ -248,14 +248,12 @@ impl Store {
         &self,
         id: &str,
         start: &Start<'_>,
-        mint: impl Fn(&Beginning) -> Result<(T, Option<Memo>)>,
+        mint: impl Fn(&Beginning) -> Result<(T, Beside)>,
     ) -> Result<Option<T>> {
         let mut connection = self.engine.write_snapshot().await?;
         let beginning = self.begin_session(&mut connection, id, start).await?;
-        let (answer, memo) = mint(&beginning)?;
-        if let Some(memo) = memo
-            && !connection.remember(&memo, start.now).await?
-        {
+        let (answer, beside) = mint(&beginning)?;
+        if !connection.write_beside(beside, start.now).await? {
             return Ok(None);
         }
         connection.commit().await?;
@@ -334,8 +332,8 @@ impl Store {
         Ok(ended)
     }
 
-    /// Removes sessions and codes that ended a while ago, and what else is past its time: remembered answers, links, counted
-    /// guesses, browsers, what webhooks were told.
+    /// Removes sessions, codes and recorded tokens that ended a while ago, and what else is past its time: remembered answers,
+    /// links, counted guesses, browsers, what webhooks were told.
     pub async fn sweep(&self) -> Result<u64> {
         let now = self.now();
         let mut connection = self.engine.write().await?;
@@ -351,6 +349,7 @@ impl Store {
             connection.execute(sql, params![now]).await?;
         }
         connection.sweep_codes(now).await?;
+        connection.sweep_issuances(now).await?;
         connection.sweep_deliveries(now).await?;
         connection.commit().await?;
         Ok(removed)

@@ -143,12 +143,14 @@ pub struct Edit {
     pub user: Option<String>,
     pub before: Option<Value>,
     pub after: Option<Value>,
+    /// A tombstone: whose entry it was is not told any more, nor what it was.
+    pub erased: bool,
 }
 
 impl Edit {
     pub fn new(entity: Entity, id: impl Into<String>, before: Option<Value>, after: Option<Value>) -> Self {
         let id = id.into();
-        Self { entity, id, environment: None, flag: None, organization: None, user: None, before, after }
+        Self { entity, id, environment: None, flag: None, organization: None, user: None, before, after, erased: false }
     }
 
     pub fn environment(mut self, environment: &str) -> Self {
@@ -185,6 +187,8 @@ pub struct Write {
     reverted: BTreeSet<i64>,
     remark: Option<&'static str>,
     urgent: bool,
+    /// What the comment must not hold, and what stands there instead.
+    silenced: Vec<(String, &'static str)>,
     changes: watch::Sender<i64>,
 }
 
@@ -217,7 +221,7 @@ impl DerefMut for Write {
 impl Write {
     pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64, changes: watch::Sender<i64>) -> Self {
         let (edits, reverted) = Default::default();
-        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, changes }
+        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, silenced: Vec::new(), changes }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -230,9 +234,19 @@ impl Write {
         self.edits.push(edit);
     }
 
-    /// The documents that are altered so far.
-    pub fn recorded(&self) -> &[Edit] {
+    /// What was altered so far, in order.
+    pub fn noted(&self) -> &[Edit] {
         &self.edits
+    }
+
+    /// Alters what is noted for the log.
+    pub(super) fn alter_edits(&mut self, alter: impl FnMut(&mut Edit)) {
+        self.edits.iter_mut().for_each(alter);
+    }
+
+    /// Has a word not stand in the change's comment.
+    pub(super) fn silence(&mut self, word: &str, instead: &'static str) {
+        self.silenced.push((word.to_owned(), instead));
     }
 
     /// Says that this change takes a former one back.
@@ -255,6 +269,10 @@ impl Write {
         if self.urgent {
             self.raise_minimums().await?;
         }
+        let comment = author.comment.as_deref().or(self.remark).map(str::to_owned);
+        let silenced =
+            |comment: String| self.silenced.iter().fold(comment, |comment, (word, instead)| comment.replace(word, instead));
+        let comment = comment.map(silenced);
         let sql = "INSERT INTO changes (revision, at, actor_type, actor_id, actor_name, request_id, comment, approval) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         let parameters = params![
@@ -264,14 +282,14 @@ impl Write {
             author.id.as_str(),
             author.name.as_str(),
             author.request_id.as_str(),
-            author.comment.as_deref().or(self.remark),
+            comment,
             author.approval.as_ref().map(Value::to_string),
         ];
         self.connection.execute(sql, parameters).await?;
         self.connection.execute("UPDATE installation SET changed_at = $1 WHERE id = 1", params![self.now]).await?;
         for (position, edit) in self.edits.iter().enumerate() {
-            let sql = "INSERT INTO edits (revision, position, entity, id, environment, flag, organization, user_id, before, after, in_tokens) \
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+            let sql = "INSERT INTO edits (revision, position, entity, id, environment, flag, organization, user_id, before, after, \
+                       in_tokens, erased) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
             let parameters = params![
                 self.revision,
                 position as i64,
@@ -284,6 +302,7 @@ impl Write {
                 edit.before.as_ref().map(Value::to_string),
                 edit.after.as_ref().map(Value::to_string),
                 edit.entity.in_tokens(),
+                edit.erased,
             ];
             self.connection.execute(sql, parameters).await?;
         }
@@ -296,6 +315,12 @@ impl Write {
         self.connection.commit().await?;
         self.changes.send_replace(self.revision);
         Ok(self.revision)
+    }
+
+    /// Ends the write as if nothing had been; answers the documents that it would have altered, in order.
+    pub async fn abandon(self) -> Result<Vec<Edit>> {
+        self.connection.rollback().await?;
+        Ok(self.edits)
     }
 
     async fn raise_minimums(&mut self) -> Result<()> {

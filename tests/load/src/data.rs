@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Url};
@@ -81,26 +82,49 @@ pub async fn sign_in_page(server: &str) -> Page {
     Page { url: asked.join(header("location")).expect("an address").into(), cookie }
 }
 
-/// Users with attributes, a membership and an override each; organizations with attributes and an override each.
-async fn store(database_url: &str, users: usize, ids: &HashMap<String, String>) {
-    let numbers = |count: usize| match database_url.starts_with("sqlite") {
+/// Whole numbers from 0 as a table `numbers` with a column `n`.
+fn numbers(database_url: &str, count: usize) -> String {
+    match database_url.starts_with("sqlite") {
         true => format!(
             "(WITH RECURSIVE r (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n + 1 < {count}) SELECT n FROM r) numbers"
         ),
         false => format!("generate_series(0, {} ) AS numbers (n)", count - 1),
-    };
-    let padded = |prefix: &str, width: usize, number: &str| match database_url.starts_with("sqlite") {
+    }
+}
+
+fn padded(database_url: &str, prefix: &str, width: usize, number: &str) -> String {
+    match database_url.starts_with("sqlite") {
         true => format!("printf('{prefix}%0{width}d', {number})"),
         false => format!("'{prefix}' || lpad(CAST({number} AS TEXT), {width}, '0')"),
-    };
-    let (users, organizations) = (numbers(users), numbers(ORGANIZATIONS));
-    let user = padded("user_", 7, "n");
-    let organization = padded("org_", 4, "n");
-    let of_user = padded("org_", 4, &format!("n % {ORGANIZATIONS}"));
+    }
+}
+
+/// A living session of an application for each of the first users, in the user's organization.
+pub async fn sessions(database_url: &str, application: &str, count: usize) {
+    let (table, user) = (numbers(database_url, count), padded(database_url, "user_", 7, "n"));
+    let organization = padded(database_url, "org_", 4, &format!("n % {ORGANIZATIONS}"));
+    // Sessions' ids are random, so that their order is no other order.
+    let id = if database_url.starts_with("sqlite") { "lower(hex(randomblob(16)))" } else { "md5(CAST(n AS TEXT))" };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis();
+    let end = now + 86_400_000;
+    let sql = format!(
+        "INSERT INTO sessions (id, environment, application, user_id, organization, generation, rotated_at, auth_time, \
+         expires_at, absolute_expires_at, created_at) SELECT {id}, 'production', '{application}', {user}, {organization}, 2, \
+         {now}, {now}, {end}, {end}, {now} FROM {table}"
+    );
+    execute(database_url, vec![sql]).await;
+}
+
+/// Users with attributes, a membership and an override each; organizations with attributes and an override each.
+async fn store(database_url: &str, users: usize, ids: &HashMap<String, String>) {
+    let (users, organizations) = (numbers(database_url, users), numbers(database_url, ORGANIZATIONS));
+    let user = padded(database_url, "user_", 7, "n");
+    let organization = padded(database_url, "org_", 4, "n");
+    let of_user = padded(database_url, "org_", 4, &format!("n % {ORGANIZATIONS}"));
     let attributes = r#"'{"app_version":"2.4.1","email":"ada@example.com","groups":["beta","design"],"platform":"ios","role":"member","trial":false}'"#;
     let organization_attributes = r#"'{"country":"DE","plan":"enterprise","seats":120}'"#;
     let (banner, limit) = (&ids["maintenance_banner"], &ids["export_limit"]);
-    let statements = [
+    let statements = vec![
         format!(
             "INSERT INTO organizations (id, name, attributes, revision, created_at) SELECT {organization}, {organization}, {organization_attributes}, 1, 0 FROM {organizations}"
         ),
@@ -115,6 +139,11 @@ async fn store(database_url: &str, users: usize, ids: &HashMap<String, String>) 
             "INSERT INTO overrides (level, subject, environment, flag, value, revision) SELECT 'organization', {organization}, 'production', '{limit}', '5000', 1 FROM {organizations}"
         ),
     ];
+    execute(database_url, statements).await;
+}
+
+/// Runs statements behind the server's back.
+async fn execute(database_url: &str, statements: Vec<String>) {
     if database_url.starts_with("sqlite") {
         let pool = SqlitePool::connect(database_url).await.expect("the database");
         for sql in statements {

@@ -3,14 +3,19 @@
 //! `cargo run --release --workspace --bin flagbearer-load` (with `--database-url postgres://…` for PostgreSQL). Prints
 //! throughput, latency, CPU per 10 000 refreshes, resident memory, the ratio of CPU, and how fast the sign-in page is. A
 //! benchmark, never a test.
-//! With `followers` behind it: what thousands of followers of the watermark cost, and how fast a kill reaches them.
+//! With `recording` behind it: what `--record-issuance` costs. With `followers`: what thousands of followers of the watermark
+//! cost, and how fast a kill reaches them. With `preview`: how long it takes to say what a change would do to very many living
+//! sessions.
 
 mod baseline;
 mod data;
 mod drive;
 mod followers;
 mod measure;
+mod preview;
+mod recording;
 
+use std::path::Path;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
@@ -53,6 +58,13 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         kills: usize,
     },
+    /// Previews over many living sessions, each by a server that has just started.
+    Preview {
+        #[arg(long, default_value_t = 100_000)]
+        sessions: usize,
+    },
+    /// Refreshes with the issued tokens recorded, and without.
+    Recording,
     /// (Used by the program itself.) Runs the minimal handler.
     Baseline {
         #[arg(long)]
@@ -76,28 +88,33 @@ async fn main() {
         url => url.to_owned(),
     };
 
-    if let Some(Command::Followers { followers, kills }) = options.command {
-        followers::run(&url, &folder, followers, kills).await;
-        let _ = std::fs::remove_dir_all(&folder);
-        return;
+    match options.command {
+        Some(Command::Followers { followers, kills }) => followers::run(&url, &folder, followers, kills).await,
+        Some(Command::Preview { sessions }) => preview::run(&url, &folder, sessions).await,
+        Some(Command::Recording) => recording::run(&url, &folder, &options).await,
+        _ => refreshes(&url, &folder, &options).await,
     }
+    // The folder is temporary: what stays of it is the system's to clean.
+    let _ = std::fs::remove_dir_all(&folder);
+}
 
-    let mut server = Subject::server(&url, &folder).await;
+async fn refreshes(url: &str, folder: &Path, options: &Options) {
+    let mut server = Subject::server(url, folder).await;
     let started = Instant::now();
-    let [ours_sessions, theirs_sessions] = data::seed(&server.url, &url, options.users, options.clients).await;
+    let [ours_sessions, theirs_sessions] = data::seed(&server.url, url, options.users, options.clients).await;
     println!(
         "stored: 30 flags, {0} users with attributes, memberships and overrides, {1} sessions ({2:.0} s)",
         options.users,
         options.clients * 2,
         started.elapsed().as_secs_f64()
     );
-    let mut baseline = Subject::baseline(&url).await;
+    let mut baseline = Subject::baseline(url).await;
     println!(
         "{} clients, {} refreshes a round, {} rounds each, alternating",
         options.clients, options.refreshes, options.rounds
     );
     println!();
-    println!("{:<10} {:>10} {:>9} {:>9} {:>14} {:>9}", "", "refresh/s", "p50 ms", "p99 ms", "CPU s / 10 000", "RSS MiB");
+    println!("{}", measure::HEADER);
     // One round each to warm caches, connections and statements.
     drive::round(&server, &ours_sessions, options.refreshes / 10).await;
     drive::round(&baseline, &theirs_sessions, options.refreshes / 10).await;
@@ -121,7 +138,5 @@ async fn main() {
     println!("sign-in pages: {:.0}/s, p50 {:.1} ms, p99 {:.1} ms", pages.rate, pages.p50, pages.p99);
     server.stop().await;
     baseline.stop().await;
-    measure::cold_start(&url, &folder).await;
-    // The folder is temporary: what stays of it is the system's to clean.
-    let _ = std::fs::remove_dir_all(&folder);
+    measure::cold_start(url, folder).await;
 }

@@ -30,6 +30,9 @@ pub struct Figures {
     pub resident: f64,
 }
 
+/// What stands above lines of figures.
+pub const HEADER: &str = "            refresh/s    p50 ms    p99 ms CPU s / 10 000   RSS MiB";
+
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -59,18 +62,28 @@ fn server_binary() -> PathBuf {
 
 impl Subject {
     pub async fn server(database_url: &str, folder: &Path) -> Self {
+        Self::serve("flagbearer", database_url, folder, &[]).await
+    }
+
+    /// The same with what it issues written down.
+    pub async fn recording(database_url: &str, folder: &Path) -> Self {
+        Self::serve("recording", database_url, folder, &["--record-issuance"]).await
+    }
+
+    async fn serve(name: &'static str, database_url: &str, folder: &Path, more: &[&str]) -> Self {
         let address = free_address();
         let child = Command::new(server_binary())
             .args(["serve", "--listen", &address, "--database-url", database_url])
             .arg("--key-file")
             .arg(folder.join("load.key"))
+            .args(more)
             .env("FLAGBEARER_ADMIN_KEY", ADMIN_KEY)
             .env("FLAGBEARER_LOG", "warn")
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("the server starts");
-        Self::up("flagbearer", address, child).await
+        Self::up(name, address, child).await
     }
 
     pub async fn baseline(database_url: &str) -> Self {

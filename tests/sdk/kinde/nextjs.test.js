@@ -218,6 +218,13 @@ test('changed rules are seen after a refresh, on the server and in the browser',
   assert.deepEqual([seen.boolean, seen.integer, seen.string], [true, 5000, 'few_shot'])
 })
 
+test('a server that cannot write just now does not sign the user out', async () => {
+  assert.deepEqual(await installation.whileBusy(refresh), { status: 200, body: { refreshed: false } })
+  await page.goto(`${site}/dashboard`)
+  assert.match(await text(), /Token limit: 5000/)
+  assert.deepEqual(await refresh(), { status: 200, body: { refreshed: true } })
+})
+
 test('a session that was ended cannot be refreshed, and its user signs in again', async () => {
   await installation.endSessions()
   assert.deepEqual(await refresh(), { status: 200, body: { refreshed: false } })

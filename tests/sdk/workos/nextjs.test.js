@@ -113,6 +113,8 @@ test('a changed rule is on the page after a refresh, on the server and in the br
   await server.target(FLAG, { audience: 'some', organizations: ['org_one'] })
   await page.reload()
   assert.deepEqual(await flags(), [], 'an issued token keeps its flags')
+  // The browser's own part asks by POST as well: only once it has heard is the next answer that of the button.
+  await shows('#browser-flags', [])
   // What an action answers with was rendered for the session that it was sent with; the next page has the new one.
   await Promise.all([page.waitForResponse((response) => response.request().method() === 'POST'), page.click('#refresh')])
   await page.reload()

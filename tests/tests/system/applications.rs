@@ -22,7 +22,8 @@ on_both_engines! {
             "client_id": client_id, "name": "backend", "environment": "staging", "profile": "flagbearer", "public": false,
             "audience": null, "algorithm": "EdDSA", "access_token_ttl": 300, "idle_ttl": 2_592_000,
             "absolute_ttl": 31_536_000, "grace": 30, "redirect_uris": [], "logout_uris": [], "allowed_origins": [],
-            "claims": [], "permissions": [], "projection": "all", "claim_budget": 4000, "branding": { "name": null, "colour": null }, "revision": created["revision"],
+            "claims": [], "permissions": [], "projection": "all", "claim_budget": 4000, "branding": { "name": null, "colour": null }, "worst_case": 2, "largest_flags": [],
+            "issued_over_budget": 0, "revision": created["revision"],
         }));
         assert!(!admin.get("/v1/applications").await.text.contains(secret));
         assert!(!admin.get("/v1/changes?limit=200").await.text.contains(secret));

@@ -217,7 +217,7 @@ on_both_engines! {
             for answer in answers.iter().filter(|answer| answer.status != 200) {
                 answer.clone().refused(409, "PENDING_CHANGE_DECIDED");
             }
-            let approved = won[0] % 2 == 0;
+            let approved = won[0].is_multiple_of(2);
             outcomes[won[0] % 2] += 1;
             let after = place.ann.get(&path).await.ok();
             assert_eq!(after["state"], if approved { "applied" } else { "rejected" });

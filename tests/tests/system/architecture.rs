@@ -131,7 +131,7 @@ fn bindings_know_the_core_alone() {
 
 #[test]
 fn there_is_one_cryptographic_library() {
-    for package in ["flagbearer", "flagbearer-server", "flagbearer-node", "flagbearer-python"] {
+    for package in ["flagbearer", "flagbearer-server", "flagbearer-node", "flagbearer-python", "flagbearer-mobile"] {
         let tree = tree(package, &[]);
         assert!(tree.contains("aws-lc-rs"), "{package}");
         for name in ["ring", "openssl", "openssl-sys", "native-tls", "rsa", "p256", "ed25519-dalek", "boring"] {

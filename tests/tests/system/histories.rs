@@ -107,6 +107,8 @@ struct Issued {
     at: i64,
     /// The last change before it, of whatever environment.
     last_change: i64,
+    /// The keys of the flags that its application carried, where those were not all.
+    carried: Option<Vec<String>>,
     tokens: Value,
 }
 
@@ -115,6 +117,8 @@ struct History {
     admin: Api,
     dice: Dice,
     applications: [String; 2],
+    /// What each application's tokens carry.
+    projections: [Value; 2],
     now: i64,
     last_change: i64,
     issued: Vec<Issued>,
@@ -130,7 +134,8 @@ impl History {
             admin.post("/v1/segments", json!({ "key": segment, "condition": condition })).await.ok();
         }
         let last_change = admin.get("/v1/changes?limit=1").await.ok()["data"][0]["revision"].as_i64().expect("a revision");
-        Self { server, admin, dice: Dice(seed), applications, now: 0, last_change, issued: Vec::new() }
+        let projections = [json!("all"), json!("all")];
+        Self { server, admin, dice: Dice(seed), applications, projections, now: 0, last_change, issued: Vec::new() }
     }
 
     /// Some change, of any kind; it may be refused, and then it is none.
@@ -147,7 +152,8 @@ impl History {
         let of_organization = format!("/v1/flags/{flag}/organizations/{organization}?environment={environment}");
         let of_user = format!("/v1/flags/{flag}/users/{encoded}");
         let member = format!("/v1/organizations/{organization}/members/{encoded}");
-        let answer = match dice.roll(24) {
+        let mut projected = None;
+        let answer = match dice.roll(26) {
             0..=2 => {
                 let body = json!({ "key": flag, "type": flag_type, "default_value": dice.value(flag_type) });
                 admin.post("/v1/flags", body).await
@@ -185,6 +191,20 @@ impl History {
                 admin.post(&format!("/v1/flags/{flag}/{verb}"), Value::Null).await
             }
             21 => admin.delete(&format!("/v1/flags/{flag}?confirm={flag}")).await,
+            23 => {
+                let tags = dice.pick(&[&[][..], &["web"], &["app", "web"]]);
+                admin.patch(&format!("/v1/flags/{flag}"), json!({ "tags": tags })).await
+            }
+            24 => {
+                let (place, other) = (dice.roll(2) as usize, dice.pick(&FLAGS).0);
+                let projection = [json!("all"), json!({ "tags": ["web"] }), json!({ "flags": [flag, other] })]
+                    [dice.roll(3) as usize]
+                    .clone();
+                let path = format!("/v1/applications/{}", self.applications[place]);
+                let answer = admin.patch(&path, json!({ "projection": projection })).await;
+                projected = Some((place, projection));
+                answer
+            }
             22 if dice.one_in(2) => admin.put(&member, json!({ "permissions": [format!("p:{}", dice.roll(9))] })).await,
             22 => admin.delete(&member).await,
             _ => match dice.roll(3) {
@@ -198,6 +218,9 @@ impl History {
             },
         };
         assert!(answer.status < 500, "{}", answer.text);
+        if let Some((place, projection)) = projected {
+            self.projections[place] = projection;
+        }
         if let Some(revision) = answer.body["revision"].as_i64() {
             assert_eq!(revision, self.last_change + 1, "{}", answer.text);
             self.last_change = revision;
@@ -210,8 +233,22 @@ impl History {
         let organization = if self.dice.one_in(5) { None } else { Some(self.dice.pick(&ORGANIZATIONS)) };
         let application = &self.applications[place];
         let tokens = self.admin.session(application, user, organization).await;
+        let carried = self.carried(place).await;
         let (environment, at, last_change) = (ENVIRONMENTS[place], self.now, self.last_change);
-        self.issued.push(Issued { environment, user, organization, at, last_change, tokens });
+        self.issued.push(Issued { environment, user, organization, at, last_change, carried, tokens });
+    }
+
+    /// The keys of the flags that an application's tokens carry now; `None` for all.
+    async fn carried(&self, place: usize) -> Option<Vec<String>> {
+        let listed = match (&self.projections[place]["tags"], &self.projections[place]["flags"]) {
+            (Value::Null, Value::Null) => return None,
+            (Value::Null, flags) => flags.clone(),
+            _ => {
+                let tagged = self.admin.get("/v1/flags?tag=web").await.ok();
+                tagged["data"].as_array().expect("flags").iter().map(|flag| flag["key"].clone()).collect()
+            }
+        };
+        Some(listed.as_array().expect("keys").iter().map(|key| key.as_str().expect("a key").to_owned()).collect())
     }
 
     async fn run(&mut self) {
@@ -237,37 +274,45 @@ impl History {
             let at = BEGINNING.plus_seconds(issued.at);
             let then = self.asked(issued, &format!("&revision={revision}&at={at}")).await;
             assert_eq!(then["revision"], revision);
-            assert_eq!(claimed(&then), *claim, "{issued:?}");
+            assert_eq!(issued.claimed(&then), *claim, "{issued:?}");
             let then = self.asked(issued, &format!("&revision={}&at={at}", issued.last_change)).await;
             assert_eq!(
                 then["revision"], revision,
                 "the environment's revision, whatever changed in another since: {issued:?}"
             );
-            assert_eq!(claimed(&then), *claim);
+            assert_eq!(issued.claimed(&then), *claim);
             let second = self.asked(issued, &format!("&at={at}")).await;
             let last_of_it = second["revision"].as_i64().expect("a revision");
             assert!(last_of_it >= revision, "{issued:?}");
             if last_of_it == revision {
                 of_whole_seconds += 1;
-                assert_eq!(claimed(&second), *claim, "{issued:?}");
+                assert_eq!(issued.claimed(&second), *claim, "{issued:?}");
             }
         }
+        let carried_now = [self.carried(0).await, self.carried(1).await];
         for issued in &self.issued {
-            self.check_explanation(issued).await;
+            let place = usize::from(issued.environment != ENVIRONMENTS[0]);
+            self.check_explanation(issued, carried_now[place].as_deref()).await;
         }
         assert!(of_whole_seconds * 3 > self.issued.len(), "few tokens had seen all of their second");
     }
 
     /// Long after, the token still says what its moment explains, and whatever is otherwise now has a cause.
-    async fn check_explanation(&self, issued: &Issued) {
+    async fn check_explanation(&self, issued: &Issued, carried_now: Option<&[String]>) {
         let now = self.asked(issued, "").await;
         let found = self.admin.post("/v1/explain", json!({ "token": issued.tokens["access_token"] })).await.ok();
         assert_eq!(found["token"]["revision"], issued.tokens["flags_rev"]);
         assert_eq!(found["now"]["revision"], now["revision"]);
+        let at = BEGINNING.plus_seconds(issued.at);
+        let then = self.asked(issued, &format!("&revision={}&at={at}", issued.tokens["flags_rev"])).await;
+        let keys = then["flags"].as_object().expect("flags").keys();
+        let left_out: Vec<_> = keys.filter(|key| !is_carried(issued.carried.as_deref(), key)).collect();
+        assert_eq!(found["projected_out"], json!(left_out), "{issued:?}");
         for (key, flag) in found["flags"].as_object().expect("flags") {
             assert_eq!(flag["carried"], issued.tokens["feature_flags"][key]["v"], "{issued:?}");
             assert_eq!(flag["carried"], flag["then"]["value"], "{issued:?}");
-            assert_eq!(flag["now"], now["flags"].get(key).cloned().unwrap_or_default());
+            let now = now["flags"].get(key).filter(|_| is_carried(carried_now, key));
+            assert_eq!(flag["now"], now.cloned().unwrap_or_default());
             let served = |moment: &str| (flag[moment]["value"].clone(), flag[moment]["reason"].clone());
             let caused = flag["causes"] != json!([]);
             assert_eq!(caused, served("then") != served("now"), "`{key}` of {issued:?}: {flag}");
@@ -281,14 +326,21 @@ impl History {
     }
 }
 
-/// The claim that an evaluation amounts to.
-fn claimed(answer: &Value) -> Value {
-    let flags = answer["flags"].as_object().expect("flags");
-    let entry = |(key, found): (&String, &Value)| {
-        let letter = found["type"].as_str().expect("a type")[..1].to_owned();
-        (key.clone(), json!({ "t": letter, "v": found["value"] }))
-    };
-    Value::Object(flags.iter().map(entry).collect::<Map<_, _>>())
+impl Issued {
+    /// The claim that an evaluation amounts to.
+    fn claimed(&self, answer: &Value) -> Value {
+        let flags = answer["flags"].as_object().expect("flags");
+        let carried = flags.iter().filter(|(key, _)| is_carried(self.carried.as_deref(), key));
+        let entry = |(key, found): (&String, &Value)| {
+            let letter = found["type"].as_str().expect("a type")[..1].to_owned();
+            (key.clone(), json!({ "t": letter, "v": found["value"] }))
+        };
+        Value::Object(carried.map(entry).collect::<Map<_, _>>())
+    }
+}
+
+fn is_carried(carried: Option<&[String]>, key: &str) -> bool {
+    carried.is_none_or(|carried| carried.iter().any(|carried| carried == key))
 }
 
 on_both_engines! {

@@ -134,7 +134,7 @@ on_both_engines! {
         assert_eq!(admin.post("/v1/explain", of_session).await.ok()["projected_out"], json!(["screen", "secret"]));
         admin.delete(&format!("/v1/applications/{application}")).await.ok();
         let found = explain().await;
-        assert_eq!(keys(&found["flags"]), ["both", "page"], "an application that is gone carries what it carried");
+        assert_eq!(keys(&found["flags"]), ["both", "page", "screen"], "with its application gone, the token's own projection counts");
         assert_eq!(found["flags"]["page"]["causes"], json!([]));
     }
 

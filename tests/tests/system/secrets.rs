@@ -277,30 +277,6 @@ fn is_silent_about(secrets: &Secrets, output: &str) {
     }
 }
 
-/// Every table's rows as text; bytes as hexadecimal digits.
-async fn tables(database: &Database) -> BTreeMap<String, String> {
-    let names = match database.engine() {
-        Engine::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
-        Engine::Postgres => {
-            "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
-        }
-    };
-    let mut tables = BTreeMap::new();
-    for name in database.texts(names).await {
-        let sql = match database.engine() {
-            Engine::Postgres => format!("SELECT t::text FROM \"{name}\" t"),
-            Engine::Sqlite => {
-                let columns = database.texts(&format!("SELECT name FROM pragma_table_info('{name}')")).await;
-                let columns: Vec<String> = columns.iter().map(|column| format!("quote(\"{column}\")")).collect();
-                format!("SELECT {} FROM \"{name}\"", columns.join(" || ' ' || "))
-            }
-        };
-        tables.insert(name, database.texts(&sql).await.join("\n"));
-    }
-    assert!(tables.len() >= 13, "{:?}", tables.keys());
-    tables
-}
-
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -364,7 +340,7 @@ on_both_engines! {
         secrets.insert("the user's name".into(), NAME.to_owned());
         is_silent_about(&secrets, &output);
 
-        let tables = tables(&database).await;
+        let tables = database.tables().await;
         assert!(holds(tables["users"].as_bytes(), EMAIL), "what is searched has what was stored");
         for (table, rows) in tables {
             for (what, secret) in &secrets {

@@ -1,8 +1,9 @@
 """Typed feature flags out of the access token: verify it, and read."""
 
 from flagbearer._error import ErrorCode, FlagbearerError, ReadErrorCode, TokenErrorCode
-from flagbearer._flag_set import FlagDetails, FlagSet, FlagType
+from flagbearer._flag_set import FlagDetails, FlagSet, FlagType, OnRead
 from flagbearer._reader import Flagbearer
+from flagbearer._watermark import State
 
 __all__ = [
     "ErrorCode",
@@ -11,6 +12,8 @@ __all__ = [
     "FlagType",
     "Flagbearer",
     "FlagbearerError",
+    "OnRead",
     "ReadErrorCode",
+    "State",
     "TokenErrorCode",
 ]

@@ -1,13 +1,15 @@
 """The flags of one token, in tables that the core handed over once: a read is one look-up in a dict and no call."""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from flagbearer import _native
 from flagbearer._error import ReadErrorCode
+from flagbearer._watermark import Overruled, State, Watermark
 
 T = TypeVar("T")
 
@@ -19,6 +21,8 @@ _TYPES: Final[dict[str, FlagType]] = {
     "integer": "integer", "i": "integer", "json": "json", "j": "json",
 }  # fmt: skip
 
+
+_log: Final = logging.getLogger("flagbearer")
 
 _raw_decode: Final = json.JSONDecoder().raw_decode
 
@@ -39,16 +43,25 @@ class FlagDetails(Generic[T]):
     value: T
     default_value: T
     is_default: bool
-    reason: Literal["CACHED", "ERROR"]
-    """``CACHED``: the token's value. ``ERROR``: the default; ``error_code`` says why."""
+    reason: Literal["CACHED", "STALE", "DISABLED", "ERROR"]
+    """``CACHED``: the token's value. ``STALE``: that too, but the token is to be refreshed. ``DISABLED``: the off value; the flag
+    was killed after the token was made. ``ERROR``: the default; ``error_code`` says why."""
     error_code: ReadErrorCode | None = None
 
 
+OnRead: TypeAlias = Callable[["FlagDetails[Any]", "FlagSet"], None]
+"""Told of each read: its details, and the set that was read."""
+
+
 class FlagSet:
-    """The flags of one verified token. Reads never raise for a flag, convert nothing and ask nobody."""
+    """The flags of one verified token. Reads never raise for a flag, convert nothing and ask nobody. Where its reader follows
+    the watermark, what the newest one overrules is overruled at each read, however long the set has been held."""
 
     # The core's texts (`FlagSet::tables`), and what became of each when it was first asked for.
-    __slots__ = ("__weakref__", "_about", "_boolean", "_integer", "_json", "_string", "_texts", "_unreadable")
+    __slots__ = (
+        "__weakref__", "_about", "_boolean", "_integer", "_json", "_observed", "_on_read", "_string", "_texts", "_unreadable",
+        "_watermark",
+    )  # fmt: skip
 
     _about: list[Any]
     _boolean: dict[str, bool]
@@ -58,9 +71,13 @@ class FlagSet:
     _texts: list[str]
     _unreadable: dict[str, ReadErrorCode]
 
-    def __init__(self, tables: str) -> None:
+    def __init__(self, tables: str, watermark: Watermark | None = None, on_read: OnRead | None = None) -> None:
         """Of what the native part handed over; not for users, who get theirs from ``verify``."""
         self._texts = tables.split("\x1e")
+        self._watermark = watermark
+        self._on_read = on_read
+        # One question for what most readers have not.
+        self._observed = watermark is not None or on_read is not None
 
     @classmethod
     def of(cls, flags: Mapping[str, object]) -> "FlagSet":
@@ -84,6 +101,8 @@ class FlagSet:
 
     def get_boolean_flag(self, key: str, default: bool) -> bool:
         """The flag if it is there and boolean, otherwise the default."""
+        if self._observed:
+            return self.get_flag(key, default, "boolean").value
         try:
             return self._boolean.get(key, default)
         except TypeError:  # a key that no dict can hold is no flag's
@@ -91,6 +110,8 @@ class FlagSet:
 
     def get_string_flag(self, key: str, default: str) -> str:
         """The flag if it is there and a string, otherwise the default."""
+        if self._observed:
+            return self.get_flag(key, default, "string").value
         try:
             return self._string.get(key, default)
         except TypeError:
@@ -98,6 +119,8 @@ class FlagSet:
 
     def get_integer_flag(self, key: str, default: int) -> int:
         """The flag if it is there and a whole number within ±(2^53 − 1), otherwise the default."""
+        if self._observed:
+            return self.get_flag(key, default, "integer").value
         try:
             return self._integer.get(key, default)
         except TypeError:
@@ -108,21 +131,37 @@ class FlagSet:
 
         Types are ``boolean``, ``string``, ``integer``, ``json`` or their first letters. A JSON value is a copy.
         """
+        details = self._details(key, default, type)
+        if self._on_read is not None:
+            try:
+                self._on_read(details, self)
+            except Exception:
+                _log.exception("the hook `on_read` failed")
+        return details
+
+    def _details(self, key: str, default: T, type: str | None) -> FlagDetails[T]:
         asked = _lookup(_TYPES, type)
-        found = self._type_of(key)
+        overruled = self._overruled()
+        killed = None if overruled is None else _lookup(overruled.killed, key)
+        found: FlagType | None = self._type_of(key) if killed is None else killed[0]
         error: ReadErrorCode | None = None
         if found is None:
             error = _lookup(self._unreadable, key) or "FLAG_NOT_FOUND"
         elif type is not None and found != asked:
             error = "TYPE_MISMATCH"
         else:
-            value = cast(T, deepcopy(self._table(found)[key]))
-            return FlagDetails(key, found, value, default, False, "CACHED")
+            value = self._table(found)[key] if killed is None else killed[1]
+            stale = overruled is not None and overruled.stale
+            reason: Literal["CACHED", "STALE", "DISABLED"] = "DISABLED" if killed else "STALE" if stale else "CACHED"
+            return FlagDetails(key, found, cast(T, deepcopy(value)), default, False, reason)
         return FlagDetails(key, asked or found, default, default, True, "ERROR", error)
 
     def get_all_flags(self) -> dict[str, Any]:
         """Every flag that can be read. A copy."""
-        return {**self._boolean, **self._string, **self._integer, **deepcopy(self._json)}
+        flags = {**self._boolean, **self._string, **self._integer, **deepcopy(self._json)}
+        if (overruled := self._overruled()) is not None:
+            flags.update((key, deepcopy(value)) for key, (_, value) in overruled.killed.items())
+        return flags
 
     def changed_from(self, older: "FlagSet") -> list[str]:
         """The keys of the flags that differ from those of an older set: added, taken away or changed. Sorted."""
@@ -143,10 +182,20 @@ class FlagSet:
         """The revision that was evaluated."""
         return cast("int | None", self._about[1])
 
+    @property
+    def state(self) -> State | None:
+        """``stale`` when the token is to be refreshed, ``disconnected`` when nobody knows whether it is; otherwise ``fresh``.
+        ``None`` where the watermark is not followed."""
+        return None if self._watermark is None else self._watermark.state_of(self.flags_revision)
+
+    def _overruled(self) -> Overruled | None:
+        return None if self._watermark is None else self._watermark.of(self.flags_revision)
+
     def __repr__(self) -> str:
         return f"<FlagSet of {len(self.get_all_flags())} flags at revision {self.flags_revision}>"
 
     def __reduce__(self) -> tuple[type["FlagSet"], tuple[str]]:
+        # What follows the watermark stays in its process: a copy elsewhere says what the token says.
         return FlagSet, ("\x1e".join(self._texts),)
 
     def _table(self, flag_type: FlagType) -> dict[str, Any]:

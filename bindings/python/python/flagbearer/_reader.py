@@ -2,9 +2,9 @@
 
 import asyncio
 import os
+import random
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,32 +12,12 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, overload
 from weakref import WeakSet
 
-from flagbearer import _native
+from flagbearer import _http, _native
 from flagbearer._error import FlagbearerError
-from flagbearer._flag_set import FlagSet
+from flagbearer._flag_set import FlagSet, OnRead
+from flagbearer._watermark import Follower, State
 
 Fetch: TypeAlias = Callable[[str], bytes]
-
-
-def get(url: str) -> bytes:
-    """The body of an answer with status 200, read no further than allowed. Raises for any other outcome."""
-    # Put together by hand: what is not in here does not happen, and following redirects and opening files are not.
-    opener = urllib.request.OpenerDirector()
-    for handler in (urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-        opener.add_handler(handler())
-    deadline = time.monotonic() + _native.FETCH_TIMEOUT_SECONDS
-    request = urllib.request.Request(url, headers={"Accept": "application/json", "User-Agent": "flagbearer-python"})
-    with opener.open(request, timeout=_native.FETCH_TIMEOUT_SECONDS) as response:
-        if response.status != 200:
-            raise OSError(f"status {response.status}")
-        body = bytearray()
-        while chunk := response.read1(65536):
-            body += chunk
-            if len(body) > _native.MAX_BODY_BYTES or time.monotonic() > deadline:
-                raise OSError("the answer is too long")
-        if response.length:
-            raise OSError("the answer broke off")
-        return bytes(body)
 
 
 def _in_thread(work: Callable[[], Any]) -> "Future[Any]":
@@ -72,6 +52,8 @@ class Flagbearer:
         jwks_uri: str | None = None,
         discovery: bool = False,
         fetch: Fetch | None = None,
+        follow_watermark: bool = False,
+        on_read: OnRead | None = None,
     ) -> None: ...
 
     @overload
@@ -85,6 +67,8 @@ class Flagbearer:
         jwks_uri: str | None = None,
         discovery: bool = False,
         fetch: Fetch | None = None,
+        follow_watermark: bool = False,
+        on_read: OnRead | None = None,
     ) -> None: ...
 
     def __init__(
@@ -98,6 +82,8 @@ class Flagbearer:
         jwks_uri: str | None = None,
         discovery: bool = False,
         fetch: Fetch | None = None,
+        follow_watermark: bool = False,
+        on_read: OnRead | None = None,
     ) -> None:
         """Raises ``CONFIGURATION_INVALID``.
 
@@ -107,20 +93,25 @@ class Flagbearer:
         :param leeway: how far clocks may disagree, in seconds, from 0 to 60; 5 unless given
         :param jwks_uri: where the keys are; ``<issuer>/.well-known/jwks.json`` unless given
         :param discovery: look for their address in ``<issuer>/.well-known/openid-configuration`` instead
-        :param fetch: used instead of urllib: from a URL to the body of an answer with status 200; raises for all else
+        :param fetch: used instead of urllib to get keys: from a URL to the body of an answer with status 200; raises for all else
+        :param follow_watermark: learn within a second what was killed, in a thread; call :meth:`close` when done
+        :param on_read: called with the details and the set at each read of a flag; what it raises is logged and goes no further
         """
+        seed = random.getrandbits(64) if follow_watermark else None
         try:
             self._native = _native.Reader(
                 issuer=issuer, audience=audience, client_id=client_id, profile=profile, leeway=leeway, jwks_uri=jwks_uri,
-                discovery=discovery,
+                discovery=discovery, seed=seed, on_read=on_read,
             )  # fmt: skip
         # The native part's own, about arguments of the wrong type.
         except (TypeError, ValueError) as error:
             raise FlagbearerError("CONFIGURATION_INVALID", str(error)) from error
-        self._get: Fetch = fetch or get
+        self._get: Fetch = fetch or _http.get
         self._refresh_at = float("inf")
         self._step: tuple[int, str] | None = None
         self._flight: Future[None] | None = None
+        self._follower = Follower(self._native, self._fetch_keys) if follow_watermark else None
+        self._broken_off: Follower | None = None
         _alive.add(self)
 
     def verify(self, token: str | None) -> FlagSet:
@@ -138,7 +129,26 @@ class Flagbearer:
             await asyncio.wrap_future(self._fetch_keys())
         return flags
 
+    @property
+    def state(self) -> State | None:
+        """What it knows of the present: ``fresh`` or ``disconnected``; ``None`` where the watermark is not followed."""
+        return self._native.state(time.time())
+
+    def close(self) -> None:
+        """Stops following the watermark. Flags are read on under the last one."""
+        follower, self._follower, self._broken_off = self._follower, None, None
+        if follower is not None:
+            follower.close()
+
+    def __enter__(self) -> "Flagbearer":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
     def _try(self, token: object) -> FlagSet | None:
+        if self._broken_off is not None:
+            self._follow_again()
         now = time.time()
         flags = self._native.verify(token, now)
         if flags is not None and now >= self._refresh_at:
@@ -181,9 +191,16 @@ class Flagbearer:
             with _lock:
                 self._flight = None
 
+    def _follow_again(self) -> None:
+        with _lock:
+            broken_off, self._broken_off = self._broken_off, None
+            if broken_off is not None:
+                self._follower = Follower(self._native, self._fetch_keys, broken_off.step)
+
     def after_fork(self) -> None:
-        """Not for users. In the child there is no thread that fetches; the next one takes the fetch up."""
+        """Not for users. In the child there is no thread that fetches or follows; the next ones take it up."""
         self._flight = None
+        self._follower, self._broken_off = None, self._follower
 
 
 _alive: "WeakSet[Flagbearer]" = WeakSet()

@@ -8,13 +8,20 @@ use flagbearer::token::{KeySet, Presented};
 use serde_json::{Map, Value, json};
 
 use super::{Call, not_recorded};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::{Connection, Standpoint};
 
 /// What a caller asks about.
 pub enum Wanted<'b> {
     Token(&'b str),
     Session { id: &'b str, at: Timestamp },
+    Recorded(Recorded<'b>),
+}
+
+/// By what a recorded token is known.
+pub enum Recorded<'b> {
+    TokenId(&'b str),
+    RequestId(&'b str),
 }
 
 /// A token that was issued, or would have been at that time.
@@ -35,7 +42,7 @@ impl<'b> Wanted<'b> {
     pub fn parse(members: &mut Members<'b>) -> Result<Self> {
         let [token, session, at] = ["token", "session_id", "at"].map(|name| members.optional(name));
         let recorded = ["jti", "request_id"].map(|name| members.optional(name));
-        let more = || "ask about one thing: a `token`, or a `session_id` and the time `at`";
+        let more = || "ask about one thing: a `token`, a `jti`, a `request_id`, or a `session_id` and the time `at`";
         match (token, session, at, recorded) {
             (Some(token), None, None, [None, None]) => Ok(Self::Token(token.string()?)),
             (None, Some(session), Some(at), [None, None]) => {
@@ -46,20 +53,19 @@ impl<'b> Wanted<'b> {
                 Err(CoreError::at(ErrorCode::MemberMissing, "/at", "a session is asked about at a time: say which").into())
             }
             (None, None, None, [None, None]) => Err(CoreError::at(ErrorCode::MemberMissing, "/token", more()).into()),
-            (None, None, None, [jti, request_id]) => {
-                for node in [jti, request_id].into_iter().flatten() {
-                    node.string()?;
-                }
-                Err(not_recorded())
-            }
+            (None, None, None, [Some(jti), None]) => Ok(Self::Recorded(Recorded::TokenId(jti.string()?))),
+            (None, None, None, [None, Some(id)]) => Ok(Self::Recorded(Recorded::RequestId(id.string()?))),
             _ => Err(CoreError::new(ErrorCode::ValueInvalid, more()).into()),
         }
     }
 
-    pub async fn find(self, call: &Call, connection: &mut Connection, now: Timestamp) -> Result<Told> {
+    /// `records`: whether it is written down which tokens are issued.
+    pub async fn find(self, call: &Call, connection: &mut Connection, records: bool, now: Timestamp) -> Result<Told> {
         match self {
             Self::Token(token) => Told::of_token(call, connection, token).await,
             Self::Session { id, at } => Told::of_session(call, connection, id, at, now).await,
+            Self::Recorded(_) if !records => Err(not_recorded()),
+            Self::Recorded(recorded) => Told::of_recorded(call, connection, recorded).await,
         }
     }
 }
@@ -130,6 +136,37 @@ impl Told {
             token_id: None,
             revision,
             issued_at: at,
+            expires_at: None,
+            carried: None,
+        })
+    }
+
+    async fn of_recorded(call: &Call, connection: &mut Connection, recorded: Recorded<'_>) -> Result<Self> {
+        let unknown = || {
+            let detail = "no such token is recorded: they are for seven days, and only where the server was told to by then";
+            Error::new(Kind::NotFound, "ISSUANCE_NOT_FOUND", detail)
+        };
+        let found = match recorded {
+            Recorded::TokenId(token_id) => connection.issuance(token_id).await?,
+            Recorded::RequestId(request_id) => connection.issuance_of_request(request_id).await?,
+        };
+        let issuance = found.ok_or_else(unknown)?;
+        call.may_read(&issuance.environment).map_err(|_| unknown())?;
+        let user = match &issuance.session {
+            Some(id) => Some(connection.find_session(id).await?.ok_or_else(unknown)?.user),
+            None => None,
+        };
+        Ok(Self {
+            of: Whereabouts {
+                environment: issuance.environment,
+                organization: issuance.organization,
+                user,
+                application: issuance.application,
+            },
+            session: issuance.session,
+            token_id: Some(issuance.token_id),
+            revision: issuance.revision,
+            issued_at: issuance.issued_at,
             expires_at: None,
             carried: None,
         })

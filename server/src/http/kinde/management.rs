@@ -124,6 +124,8 @@ async fn ask(app: &App, request: Request) -> Result<Request> {
         (app.control.authenticate(&shown, address).await?.into(), None)
     };
     let (call, parts, _) = read(actor, Request::from_parts(parts, body)).await?;
+    // These answers have no place for what would be.
+    call.no_preview()?;
     let mut request = Request::from_parts(parts, Body::empty());
     request.extensions_mut().insert(Asked { environment, machine, call });
     Ok(request)

@@ -25,6 +25,7 @@ fn input(rotation: &Rotation, number: usize) -> Value {
         "n": number, "s": rotation.session, "g": rotation.generation, "c": rotation.client_id,
         "h": rotation.client.secret_hash(), "e": rotation.environment, "o": rotation.organization, "t": rotation.now,
         "v": i64::from(rotation.client == Client::Verified), "w": i64::from(rotation.surface == Surface::WorkOs),
+        "j": rotation.mark.as_ref().map(|mark| &mark.token_id), "q": rotation.mark.as_ref().map(|mark| &mark.request_id),
     })
 }
 
@@ -87,8 +88,8 @@ pub const SQLITE_READ: &str = concat!(
 macro_rules! postgres_input {
     () => {
         "i AS (SELECT n, s COLLATE \"C\" AS s, g, c COLLATE \"C\" AS c, h COLLATE \"C\" AS h, e COLLATE \"C\" AS e, \
-         o COLLATE \"C\" AS o, t, v, w FROM json_to_recordset(CAST($1 AS JSON)) \
-         AS x(n BIGINT, s TEXT, g BIGINT, c TEXT, h TEXT, e TEXT, o TEXT, t BIGINT, v BIGINT, w BIGINT))"
+         o COLLATE \"C\" AS o, t, v, w, j, q FROM json_to_recordset(CAST($1 AS JSON)) \
+         AS x(n BIGINT, s TEXT, g BIGINT, c TEXT, h TEXT, e TEXT, o TEXT, t BIGINT, v BIGINT, w BIGINT, j TEXT, q TEXT))"
     };
 }
 
@@ -110,8 +111,15 @@ macro_rules! postgres_read {
     };
 }
 
+macro_rules! member {
+    () => {
+        ", member AS (SELECT k.organization, k.user_id FROM i JOIN sessions s ON s.id = i.s \
+         JOIN memberships k ON k.organization = i.o AND k.user_id = s.user_id FOR KEY SHARE OF k)"
+    };
+}
+
 macro_rules! postgres_move {
-    ($first:literal, $members:literal, $condition:literal) => {
+    ($first:expr, $members:literal, $condition:literal, $recorded:expr) => {
         concat!(
             "WITH ",
             postgres_input!(),
@@ -123,29 +131,43 @@ macro_rules! postgres_move {
              expires_at = least(s.absolute_expires_at, i.t + a.idle_ttl), organization = coalesce(i.o, s.organization) \
              FROM locked l, i, applications a WHERE l.id = s.id AND",
             moves!($members),
-            "RETURNING s.id) ",
+            "RETURNING s.id, s.application, s.environment, s.organization) ",
+            $recorded,
             postgres_read!("CAST(moved.id IS NOT NULL AS INT)::BIGINT", "LEFT JOIN moved ON moved.id = s.id")
         )
     };
 }
 
+/// Records the tokens of the sessions that move, in the very statement that moves them.
+macro_rules! recorded {
+    () => {
+        ", recorded AS (INSERT INTO issuances \
+         (token_id, request_id, session, application, environment, organization, issued_at, revision) \
+         SELECT i.j, i.q, m.id, m.application, m.environment, m.organization, i.t, e.revision FROM moved m \
+         JOIN i ON i.s = m.id JOIN environments e ON e.name = m.environment WHERE i.j IS NOT NULL) "
+    };
+}
+
 /// Rows are locked in order of id, so that two batches cannot wait for each other. All of it reads the snapshot from
 /// before the update; under READ COMMITTED the loser of a race updates nothing instead of failing.
-pub const POSTGRES_MOVE: &str = postgres_move!("", "memberships", "");
+const MOVE: &str = postgres_move!("", "memberships", "", "");
+const MOVE_RECORDING: &str = postgres_move!("", "memberships", "", recorded!());
 
 /// The same where some switch their organization. A membership that is just being removed would still be in the snapshot,
 /// and its removal would not see the session that moves there: so it is held, and before any session is.
-pub const POSTGRES_SWITCH: &str = postgres_move!(
-    ", member AS (SELECT k.organization, k.user_id FROM i JOIN sessions s ON s.id = i.s \
-     JOIN memberships k ON k.organization = i.o AND k.user_id = s.user_id FOR KEY SHARE OF k)",
-    "member",
-    "WHERE (SELECT count(*) FROM member) >= 0"
-);
+const SWITCH: &str = postgres_move!(member!(), "member", "WHERE (SELECT count(*) FROM member) >= 0", "");
+const SWITCH_RECORDING: &str = postgres_move!(member!(), "member", "WHERE (SELECT count(*) FROM member) >= 0", recorded!());
 
-/// Which of the two a batch takes.
+/// Which of them a batch takes.
 pub fn postgres_move(rotations: &[Rotation]) -> &'static str {
     let switches = rotations.iter().any(|rotation| rotation.organization.is_some());
-    if switches { POSTGRES_SWITCH } else { POSTGRES_MOVE }
+    let records = rotations.iter().any(|rotation| rotation.mark.is_some());
+    match (switches, records) {
+        (false, false) => MOVE,
+        (false, true) => MOVE_RECORDING,
+        (true, false) => SWITCH,
+        (true, true) => SWITCH_RECORDING,
+    }
 }
 
 pub const POSTGRES_READ: &str = concat!("WITH ", postgres_input!(), " ", postgres_read!("CAST(0 AS BIGINT)", ""));

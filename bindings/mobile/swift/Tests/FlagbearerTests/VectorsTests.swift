@@ -1,0 +1,232 @@
+import Foundation
+import FlagbearerNative
+import XCTest
+
+@testable import Flagbearer
+
+/// The shared vectors, as tests/vectors/README.md describes them.
+final class VectorsTests: XCTestCase {
+    private static let folder = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().appendingPathComponent("../../../../../tests/vectors").standardized
+
+    private func read(_ name: String) throws -> JSON {
+        try JSONDecoder().decode(JSON.self, from: Data(contentsOf: Self.folder.appendingPathComponent(name)))
+    }
+
+    /// The cases of a list; one without cases proves nothing.
+    private func cases(_ name: String, _ member: String) throws -> [JSON] {
+        let cases = try read(name)[member].list
+        XCTAssertFalse(cases.isEmpty, "\(name): \(member)")
+        return cases
+    }
+
+    private func code(_ work: () throws -> Void) throws -> String? {
+        do {
+            try translated(work)
+            return nil
+        } catch let refused as FlagbearerError {
+            return refused.code
+        }
+    }
+
+    func testATokenIsAcceptedWithItsClaimsOrRefusedWithItsCode() async throws {
+        let file = try read("tokens.json")
+        let (now, jwks) = (file["now"].integer! * 1000, Data(file["jwks"].text.utf8))
+        var readers: [String: Flagbearer] = [:]
+        for (name, settings) in file["verifiers"].members {
+            let leeway: Double?
+            switch settings["leeway"] {
+            case .integer(let seconds): leeway = Double(seconds)
+            case .number(let seconds): leeway = seconds
+            default: leeway = nil
+            }
+            let options = NativeOptions(
+                issuer: settings["issuer"].string!, audience: settings["audience"].string, clientId: settings["client_id"].string,
+                profile: settings["profile"].string, leeway: leeway, jwksUri: nil, discovery: false, followSeed: nil
+            )
+            readers[name] = try Flagbearer(options: options, fetch: { _ in jwks }, onRead: nil, clock: { now })
+        }
+        for item in try cases("tokens.json", "cases") {
+            let (name, expect) = (item["name"].string!, item["expect"])
+            do {
+                let flags = try await readers[item["verifier"].string!]!.verify(item["token"].string!)
+                let claims = expect["claims"]
+                XCTAssertEqual(flags.claims, claims, name)
+                XCTAssertEqual(flags.organization, claims["org_id"].string ?? claims["org_code"].string, name)
+                XCTAssertEqual(flags.flagsRevision, claims["flags_rev"].integer, name)
+                let carried: [String: JSON]
+                if case .array(let keys) = claims["feature_flags"] {
+                    carried = Dictionary(uniqueKeysWithValues: keys.map { ($0.string!, .boolean(true)) })
+                } else {
+                    carried = claims["feature_flags"].members.mapValues { $0["v"] }
+                }
+                XCTAssertEqual(flags.getAllFlags(), carried, name)
+            } catch let refused as FlagbearerError {
+                XCTAssertEqual(refused.code, expect["error"].string, name)
+            }
+        }
+    }
+
+    func testAClaimIsWrittenToTheByte() throws {
+        for item in try cases("claims.json", "encode") {
+            let claim = try encodeClaim(dialect: item["dialect"].string!, flags: item["flags"].text)
+            XCTAssertEqual(claim, item["claim"].string)
+            XCTAssertEqual(Int64(claim.utf8.count), item["size"].integer)
+        }
+    }
+
+    func testAClaimIsReadOrRefusedWithItsCode() throws {
+        for item in try cases("claims.json", "decode") {
+            let claim = item["claim"].string!
+            let refused = try code { _ = try NativeFlagSet.ofClaim(featureFlags: claim) }
+            XCTAssertEqual(refused, item["expect"]["error"].string, claim)
+            guard refused == nil else { continue }
+            let flags = FlagSet(try NativeFlagSet.ofClaim(featureFlags: claim))
+            XCTAssertEqual(flags.getAllFlags(), item["expect"]["flags"].members.mapValues { $0["value"] }, claim)
+            for (key, code) in item["expect"]["unreadable"].members {
+                XCTAssertEqual(flags.getFlag(key, defaultValue: false, type: .boolean).errorCode?.rawValue, code.string)
+            }
+        }
+    }
+
+    private func check<Value>(_ flags: FlagSet, _ key: String, _ type: FlagType<Value>, _ fallback: Value, _ value: Value, _ expected: JSON) {
+        let details = flags.getFlag(key, defaultValue: fallback, type: type)
+        XCTAssertEqual(details.value, value, key)
+        XCTAssertEqual(details.errorCode?.rawValue, expected["error"].string, key)
+        XCTAssertEqual(details.isDefault, expected["error"].string != nil, key)
+        let reason = expected["reason"].string ?? (expected["error"].string == nil ? "CACHED" : "ERROR")
+        XCTAssertEqual(details.reason.rawValue, reason, key)
+    }
+
+    private func reads(_ flags: FlagSet, _ key: String, _ type: String, fallback: JSON, _ expected: JSON) {
+        let value = expected["error"].string == nil ? expected["value"] : fallback
+        switch type {
+        case "boolean":
+            check(flags, key, .boolean, fallback.boolean!, value.boolean!, expected)
+            XCTAssertEqual(flags.getBooleanFlag(key, defaultValue: fallback.boolean!), value.boolean!, key)
+        case "string":
+            check(flags, key, .string, fallback.string!, value.string!, expected)
+            XCTAssertEqual(flags.getStringFlag(key, defaultValue: fallback.string!), value.string!, key)
+        case "integer":
+            check(flags, key, .integer, fallback.integer!, value.integer!, expected)
+            XCTAssertEqual(flags.getIntegerFlag(key, defaultValue: fallback.integer!), value.integer!, key)
+        default:
+            check(flags, key, .json, fallback, value, expected)
+        }
+    }
+
+    func testAGetterAnswersTheValueOrTheDefaultAndWhy() throws {
+        let defaults = try cases("getters.json", "defaults")
+        for item in try cases("getters.json", "cases") {
+            let flags = FlagSet(try NativeFlagSet.ofClaim(featureFlags: item["claim"].string!))
+            for fallback in defaults {
+                for (type, expected) in item["expect"].members {
+                    reads(flags, item["key"].string!, type, fallback: fallback[type], expected)
+                }
+            }
+        }
+    }
+
+    func testTwoSetsDifferInTheKeysThatAreListed() throws {
+        for item in try cases("getters.json", "changes") {
+            let (older, newer) = (
+                FlagSet(try NativeFlagSet.ofClaim(featureFlags: item["older"].string!)),
+                FlagSet(try NativeFlagSet.ofClaim(featureFlags: item["newer"].string!))
+            )
+            XCTAssertEqual(newer.changedFrom(older), item["changed"].list.map { $0.string! })
+            XCTAssertEqual(older.changedFrom(newer), item["changed"].list.map { $0.string! })
+        }
+    }
+
+    func testAWatermarkIsBelievedOrRefusedAndOverrulesWhatItShould() throws {
+        let file = try read("watermarks.json")
+        for item in try cases("watermarks.json", "cases") {
+            let name = item["name"].string!
+            let told = item["watermarks"].list
+            let watermarks = told.map { JSON.object(["at": $0["at"], "watermark": $0["watermark"]]) }
+            let document = JSON.object(["issuer": file["issuer"], "jwks": file["jwks"], "watermarks": .array(watermarks)])
+            let followed = try NativeFollowed(document: document.text)
+            XCTAssertEqual(followed.outcomes(), told.map { $0["error"].string }, name)
+            let at = (item["state"]["at"].integer ?? told.last?["at"].integer ?? 0) * 1000
+            let flags = FlagSet(try followed.flagSet(claims: item["token"].text), clock: { at })
+            for one in item["reads"].list {
+                reads(flags, one["key"].string!, one["type"].string!, fallback: one["default"], one)
+            }
+            if case .object(let all) = item["all"] { XCTAssertEqual(flags.getAllFlags(), all, name) }
+            if case .boolean(let stale) = item["stale"] { XCTAssertEqual(flags.isStale, stale, name) }
+            if let state = item["state"]["is"].string { XCTAssertEqual(flags.state.map { "\($0)" }, state, name) }
+        }
+    }
+
+    func testAKeySetGivesItsUsableKeysAndAPublishedSignatureIsValid() throws {
+        for item in try cases("jwks.json", "sets") {
+            let refused = try code { _ = try usableKeys(jwks: item["jwks"].string!) }
+            XCTAssertEqual(refused, item["error"].string)
+            if refused == nil { XCTAssertEqual(try usableKeys(jwks: item["jwks"].string!), item["usable"].list.map { $0.string! }) }
+        }
+        for item in try cases("jwks.json", "signatures") {
+            let set = JSON.object(["keys": .array([item["jwk"]])]).text
+            let signature = Data(base64url: item["signature"].string!)
+            XCTAssertEqual(try signatureValid(jwks: set, input: Data(item["input"].string!.utf8), signature: signature), item["valid"].boolean)
+        }
+    }
+
+    func testFlagsAreEvaluatedWithWhatDecided() throws {
+        for item in try cases("evaluation.json", "cases") {
+            var answer = JSON(text: try evaluateJson(document: item["document"].text))!.members
+            for (key, evaluation) in answer {
+                var members = evaluation.members
+                members["trace"] = item["expected"][key]["trace"] == .null ? nil : .array(evaluation["trace"].list.map(\.withoutWhy))
+                answer[key] = .object(members)
+            }
+            XCTAssertEqual(.object(answer), item["expected"], item["name"].string ?? "")
+        }
+        for item in try cases("evaluation.json", "refused") {
+            XCTAssertThrowsError(try translated { try evaluateJson(document: item["document"].text) }) { error in
+                guard case .documentRefused(let code, _, let pointer)? = error as? FlagbearerError else { return XCTFail("\(error)") }
+                XCTAssertEqual(.object(["code": .string(code), "pointer": .string(pointer)]), item["error"])
+            }
+        }
+    }
+
+    func testASubjectIsInTheBucketWhereAnotherImplementationPutsIt() throws {
+        for item in try cases("rollouts.json", "buckets") {
+            let document = JSON.object(["salt": item["salt"], "subject": item["subject"]])
+            let answer = JSON(text: try bucketsJson(document: document.text))
+            XCTAssertEqual(answer, .object(["rollout": item["rollout"], "split": item["split"]]))
+        }
+    }
+
+    func testAChangeHasTheEffectAndTheHoldoutsThatAreListed() throws {
+        for item in try cases("effects.json", "cases") {
+            var answer = JSON(text: try effectJson(document: item["document"].text))!.members
+            answer["holdouts"] = .array(answer["holdouts"]!.list.map(\.withoutWhy))
+            XCTAssertEqual(.object(answer), item["expected"], item["name"].string ?? "")
+        }
+    }
+}
+
+extension JSON {
+    /// A member; `null` where there is none.
+    subscript(name: String) -> JSON { members[name] ?? .null }
+
+    var members: [String: JSON] { if case .object(let members) = self { members } else { [:] } }
+    var list: [JSON] { if case .array(let list) = self { list } else { [] } }
+    var string: String? { if case .string(let string) = self { string } else { nil } }
+    var integer: Int64? { if case .integer(let integer) = self { integer } else { nil } }
+    var boolean: Bool? { if case .boolean(let boolean) = self { boolean } else { nil } }
+
+    /// Words for people may change; that there are some may not.
+    var withoutWhy: JSON {
+        var members = members
+        XCTAssertFalse(members.removeValue(forKey: "why")?.string?.isEmpty ?? true)
+        return .object(members)
+    }
+}
+
+extension Data {
+    init(base64url text: String) {
+        let padded = text.replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
+        self = Data(base64Encoded: padded + String(repeating: "=", count: (4 - padded.count % 4) % 4)) ?? Data()
+    }
+}

@@ -1,0 +1,138 @@
+//! Erasing a user: nothing by which the user could be told again stays in any table. The log keeps its changes, so that it stays
+//! readable and every other user's past stays what it was; the user's own entries become tombstones.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::Write;
+use super::engine::{Connection, Sql, params};
+use super::flags::stored;
+use crate::error::Result;
+
+/// What stands in comments instead of the id.
+const ERASED: &str = "[erased]";
+
+/// What is not written as itself in a path (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl Connection {
+    /// The change that erased the user of this tag: what was before it is not there any more.
+    pub async fn erased_at(&mut self, tag: &str) -> Result<Option<i64>> {
+        let row = self.row("SELECT revision FROM erasures WHERE tag = $1", params![tag]).await?;
+        row.map(|row| row.integer(0)).transpose()
+    }
+
+    /// The settings in which a user may be listed: the flag's key and the environment. They hold its id somewhere.
+    pub async fn settings_naming(&mut self, user: &str) -> Result<Vec<(String, String)>> {
+        let sql = Sql::either(
+            "SELECT f.key, s.environment FROM settings s JOIN flags f ON f.id = s.flag WHERE instr(s.document, $1) > 0 \
+             ORDER BY f.key, s.environment",
+            "SELECT f.key, s.environment FROM settings s JOIN flags f ON f.id = s.flag WHERE strpos(s.document, $1) > 0 \
+             ORDER BY f.key, s.environment",
+        );
+        let rows = self.rows(sql, params![written(user)]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+    }
+}
+
+impl Write {
+    /// Erases what is left of a user who is deleted already, this write's own entries among it. Answers how many entries of the
+    /// log and how many sessions there were.
+    pub async fn erase_user(&mut self, user: &str, tag: &str) -> Result<(u64, u64)> {
+        let sql = "UPDATE changes SET comment = replace(comment, $1, $2) \
+                   WHERE comment IS NOT NULL AND revision IN (SELECT revision FROM edits WHERE user_id = $1)";
+        self.execute(sql, params![user, ERASED]).await?;
+        let sql = "UPDATE comments SET text = replace(text, $1, $2) \
+                   WHERE revision IN (SELECT revision FROM edits WHERE user_id = $1)";
+        self.execute(sql, params![user, ERASED]).await?;
+        self.erase_from_pending(user).await?;
+        let sql = "UPDATE edits SET id = '', user_id = NULL, before = NULL, after = NULL, erased = 1 WHERE user_id = $1";
+        let edits = self.execute(sql, params![user]).await?;
+        self.erase_from_lists(user).await?;
+        let sql = "DELETE FROM issuances WHERE session IN (SELECT id FROM sessions WHERE user_id = $1)";
+        self.execute(sql, params![user]).await?;
+        let sessions = self.execute("DELETE FROM sessions WHERE user_id = $1", params![user]).await?;
+        let sql = Sql::either(
+            "DELETE FROM codes WHERE document ->> '$.user' = $1",
+            "DELETE FROM codes WHERE (document::jsonb ->> 'user') COLLATE \"C\" = $1",
+        );
+        self.execute(sql, params![user]).await?;
+        let revision = self.revision;
+        let sql = "INSERT INTO erasures (tag, revision) VALUES ($1, $2) ON CONFLICT (tag) DO UPDATE SET revision = excluded.revision";
+        self.execute(sql, params![tag, revision]).await?;
+        self.erase_from_edits(user);
+        Ok((edits, sessions))
+    }
+
+    /// Takes a user out of every setting and segment that the log holds.
+    async fn erase_from_lists(&mut self, user: &str) -> Result<()> {
+        let sql = Sql::either(
+            "SELECT revision, position, before, after FROM edits WHERE entity IN ('setting', 'segment') \
+             AND (instr(before, $1) > 0 OR instr(after, $1) > 0)",
+            "SELECT revision, position, before, after FROM edits WHERE entity IN ('setting', 'segment') \
+             AND (strpos(before, $1) > 0 OR strpos(after, $1) > 0)",
+        );
+        for row in self.rows(sql, params![written(user)]).await? {
+            let without = |text: Option<String>| -> Result<Option<String>> {
+                let Some(text) = text else { return Ok(None) };
+                let mut document = stored(&text)?;
+                forget_user(&mut document, user);
+                Ok(Some(document.to_string()))
+            };
+            let (before, after) = (without(row.maybe_text(2)?)?, without(row.maybe_text(3)?)?);
+            let sql = "UPDATE edits SET before = $3, after = $4 WHERE revision = $1 AND position = $2";
+            self.execute(sql, params![row.integer(0)?, row.integer(1)?, before, after]).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops pending and decided changes that name a user, with what was said of them: as they were proposed they cannot stay.
+    async fn erase_from_pending(&mut self, user: &str) -> Result<()> {
+        let sql = Sql::either(
+            "DELETE FROM pending_changes WHERE EXISTS (SELECT 1 FROM json_each($1) WHERE instr(document, value) > 0)",
+            "DELETE FROM pending_changes WHERE EXISTS \
+             (SELECT 1 FROM json_array_elements_text(CAST($1 AS JSON)) AS named (value) WHERE strpos(document, value) > 0)",
+        );
+        let in_path = utf8_percent_encode(user, RESERVED).to_string();
+        let named = [written(user), format!("/{in_path}\""), format!("/{in_path}/"), format!("/{in_path}?")];
+        self.execute(sql, params![Value::from(named.to_vec()).to_string()]).await?;
+        Ok(())
+    }
+
+    fn erase_from_edits(&mut self, user: &str) {
+        self.alter_edits(|edit| {
+            if edit.user.as_deref() == Some(user) {
+                edit.id.clear();
+                (edit.user, edit.before, edit.after) = (None, None, None);
+                edit.erased = true;
+                return;
+            }
+            for document in [&mut edit.before, &mut edit.after].into_iter().flatten() {
+                forget_user(document, user);
+            }
+        });
+        self.silence(user, ERASED);
+    }
+}
+
+/// An id as it stands in a JSON document.
+fn written(user: &str) -> String {
+    Value::from(user).to_string()
+}
+
+/// Takes a user out of the lists of a setting's or a segment's document. Answers whether any had it.
+pub fn forget_user(document: &mut Value, user: &str) -> bool {
+    let mut found = false;
+    let mut forget = |lists: &mut Value| {
+        if let Some(users) = lists.get_mut("users").and_then(Value::as_array_mut) {
+            let before = users.len();
+            users.retain(|listed| listed != user);
+            found |= users.len() < before;
+        }
+    };
+    for rule in document.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
+        forget(&mut rule["audience"]);
+    }
+    forget(document);
+    found
+}
