@@ -57,6 +57,9 @@ impl Error {
     /// The code where another account signs in by the same address.
     pub const EMAIL_IN_USE: &'static str = "EMAIL_IN_USE";
 
+    /// The code of what is refused until the caller says that it is meant.
+    pub const CONFIRMATION_REQUIRED: &'static str = "CONFIRMATION_REQUIRED";
+
     /// The code of a key that is missing or not known.
     pub const UNAUTHENTICATED: &'static str = "UNAUTHENTICATED";
 
@@ -106,7 +109,7 @@ impl Error {
     pub fn unconfirmed(confirmation: &str, detail: impl std::fmt::Display) -> Self {
         Self::new(
             Kind::Conflict,
-            "CONFIRMATION_REQUIRED",
+            Self::CONFIRMATION_REQUIRED,
             format!("{detail}; send it again with `?confirm={confirmation}` if that is meant"),
         )
     }

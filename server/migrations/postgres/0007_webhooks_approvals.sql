@@ -43,11 +43,6 @@ CREATE TABLE delivery_attempts (
     PRIMARY KEY (delivery, number)
 );
 
--- Webhooks are logged, but no token says anything else because of them, or of identity providers.
-DROP INDEX edits_environment;
-CREATE INDEX edits_environment ON edits (environment, revision)
-    WHERE entity NOT IN ('api_key', 'identity_provider', 'signing_key', 'webhook');
-
 -- 1: what changes who is served what waits for a second administrator.
 ALTER TABLE environments ADD COLUMN approvals BIGINT NOT NULL DEFAULT 0;
 
@@ -56,19 +51,20 @@ CREATE TABLE pending_changes (
     number        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- their order
     id            TEXT COLLATE "C" NOT NULL UNIQUE,
     state         TEXT COLLATE "C" NOT NULL CHECK (state IN ('pending', 'applied', 'rejected', 'withdrawn')),
-    document      TEXT COLLATE "C" NOT NULL,  -- who proposed what, and what it touches
+    author        TEXT COLLATE "C" NOT NULL,
+    environment   TEXT COLLATE "C",                  -- the one that it is about; NULL: several, or all
+    document      TEXT COLLATE "C" NOT NULL,         -- who proposed what, and what it touches
     base_revision BIGINT NOT NULL,            -- the last change when it was proposed
     created_at    BIGINT NOT NULL,
-    decision      TEXT COLLATE "C",           -- who decided, when, and why
+    decision      TEXT COLLATE "C",                  -- who decided, when, and why
     revision      BIGINT                      -- the change that it became
 );
+CREATE INDEX pending_changes_state ON pending_changes (state, number);
 
 CREATE TABLE pending_comments (
     pending_change TEXT COLLATE "C" NOT NULL REFERENCES pending_changes (id) ON DELETE CASCADE,
     number         BIGINT NOT NULL,
-    at             BIGINT NOT NULL,
-    actor          TEXT COLLATE "C" NOT NULL,
-    comment        TEXT COLLATE "C" NOT NULL,
+    document       TEXT COLLATE "C" NOT NULL, -- who said what, when
     PRIMARY KEY (pending_change, number)
 );
 

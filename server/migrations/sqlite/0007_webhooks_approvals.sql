@@ -43,11 +43,6 @@ CREATE TABLE delivery_attempts (
     PRIMARY KEY (delivery, number)
 ) STRICT;
 
--- Webhooks are logged, but no token says anything else because of them, or of identity providers.
-DROP INDEX edits_environment;
-CREATE INDEX edits_environment ON edits (environment, revision)
-    WHERE entity NOT IN ('api_key', 'identity_provider', 'signing_key', 'webhook');
-
 -- 1: what changes who is served what waits for a second administrator.
 ALTER TABLE environments ADD COLUMN approvals INTEGER NOT NULL DEFAULT 0;
 
@@ -56,19 +51,20 @@ CREATE TABLE pending_changes (
     number        INTEGER PRIMARY KEY, -- their order
     id            TEXT NOT NULL UNIQUE,
     state         TEXT NOT NULL CHECK (state IN ('pending', 'applied', 'rejected', 'withdrawn')),
-    document      TEXT NOT NULL,               -- who proposed what, and what it touches
+    author        TEXT NOT NULL,
+    environment   TEXT,                  -- the one that it is about; NULL: several, or all
+    document      TEXT NOT NULL,         -- who proposed what, and what it touches
     base_revision INTEGER NOT NULL,            -- the last change when it was proposed
     created_at    INTEGER NOT NULL,
-    decision      TEXT,                        -- who decided, when, and why
+    decision      TEXT,                  -- who decided, when, and why
     revision      INTEGER                      -- the change that it became
 ) STRICT;
+CREATE INDEX pending_changes_state ON pending_changes (state, number);
 
 CREATE TABLE pending_comments (
     pending_change TEXT NOT NULL REFERENCES pending_changes (id) ON DELETE CASCADE,
     number         INTEGER NOT NULL,
-    at             INTEGER NOT NULL,
-    actor          TEXT NOT NULL,
-    comment        TEXT NOT NULL,
+    document       TEXT NOT NULL, -- who said what, when
     PRIMARY KEY (pending_change, number)
 ) STRICT;
 

@@ -26,6 +26,9 @@ pub enum Command {
         /// Only administrators may change flags there.
         #[arg(long)]
         protected: bool,
+        /// What changes who gets what there waits for a second administrator.
+        #[arg(long)]
+        approvals: bool,
         /// Whoever comes to its sign-in page may make an account.
         #[arg(long)]
         sign_up: bool,
@@ -71,6 +74,9 @@ pub struct Fields {
     /// Whether only administrators may change flags there.
     #[arg(long, value_name = "true|false")]
     protected: Option<bool>,
+    /// Whether what changes who gets what there waits for a second administrator; to switch that off needs one, too.
+    #[arg(long, value_name = "true|false")]
+    approvals: Option<bool>,
     /// Whether whoever comes to its sign-in page may make an account.
     #[arg(long, value_name = "true|false")]
     sign_up: Option<bool>,
@@ -84,6 +90,7 @@ impl Run for Command {
                     text("NAME", "/name"),
                     text("DEFAULT", "/default"),
                     text("PROTECTED", "/protected"),
+                    text("APPROVALS", "/approvals"),
                     text("SIGN-UP", "/sign_up"),
                     text("REVISION", "/current_revision"),
                     text("ISSUER", "/issuer"),
@@ -95,8 +102,10 @@ impl Run for Command {
                 let columns = [text("FLAG", "/flag"), text("PAYLOAD", "/payload_version"), text("REASON", "/reason")];
                 client.list(Request::get(["environments", &name, "left-out-flags"]), &columns).await
             }
-            Self::Create { name, protected, sign_up, host, write } => {
-                let fields = json!({ "name": name, "protected": protected, "sign_up": sign_up, "host": host });
+            Self::Create { name, protected, approvals, sign_up, host, write } => {
+                let fields = json!({
+                    "name": name, "protected": protected, "approvals": approvals, "sign_up": sign_up, "host": host,
+                });
                 let request = Request::post(["environments"]).body(body(fields, &[])?).write(&write);
                 client.change(request, &format!("Created the environment `{name}`")).await.map(drop)
             }

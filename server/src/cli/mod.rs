@@ -15,6 +15,7 @@ mod identity_providers;
 mod keys;
 mod members;
 mod organizations;
+mod pending;
 mod preview;
 mod rules;
 mod sample;
@@ -109,6 +110,8 @@ enum Command {
     Changes(Talk<changes::Command>),
     /// Make several changes as one: all of them, or none.
     Batch(batch::Arguments),
+    /// Pending changes: what waits for a second administrator.
+    Pending(Talk<pending::Command>),
     /// What a user gets in an organization, and why: now, or as of any moment.
     Evaluate(evaluate::Arguments),
     /// What an access token said and why, what it would say now, and who or what changed it.
@@ -152,6 +155,7 @@ impl Command {
             Self::Sessions(talk) => talk.run().await,
             Self::Changes(talk) => talk.run().await,
             Self::Batch(arguments) => batch::run(arguments).await,
+            Self::Pending(talk) => talk.run().await,
             Self::Evaluate(arguments) => evaluate::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
             Self::Token { command } => token::run(command).await,

@@ -208,6 +208,14 @@ impl Client {
             }
             return Ok(answer);
         }
+        if answer["state"] == "pending" && answer["writes"].is_array() {
+            let id = words(&answer["id"]);
+            let effect = words(&answer["effect"]);
+            print(&format!(
+                "Not done yet: {id} waits for a second administrator ({effect})\n  flagbearer pending approve {id}\n"
+            ));
+            return Ok(answer);
+        }
         if is_preview {
             print(&preview(&answer));
             return Ok(answer);

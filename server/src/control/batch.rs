@@ -47,7 +47,7 @@ impl Batch {
         passed.stage = Stage::Open(Box::new(write));
     }
 
-    fn end(self) -> Result<(Write, Outcome)> {
+    pub(super) fn end(&self) -> Result<(Write, Outcome)> {
         let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match mem::replace(&mut passed.stage, Stage::Away) {
             Stage::Open(write) => Ok((*write, mem::take(&mut passed.outcome))),

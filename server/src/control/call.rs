@@ -65,6 +65,8 @@ pub struct Call {
     pub preview: bool,
     /// The batch whose change it is a part of.
     pub batch: Option<Batch>,
+    /// Whose proposal is made by this call, which approves it.
+    pub approved: Option<Author>,
     pub query: BTreeMap<String, String>,
     /// `null` where there is none.
     pub body: Value,
@@ -95,13 +97,18 @@ pub struct Once {
 }
 
 impl Call {
+    /// Whose change it is.
     pub fn author(&self) -> Author {
+        if let Some(author) = &self.approved {
+            return author.clone();
+        }
         Author {
             actor_type: self.actor.kind,
             id: self.actor.id.clone(),
             name: self.actor.name.clone(),
             request_id: self.request_id.clone(),
             comment: self.comment.clone(),
+            approval: None,
         }
     }
 
@@ -266,6 +273,14 @@ impl Call {
         self.role(&[Role::Administrator], "administer the installation")
     }
 
+    /// May approve and reject what others propose.
+    pub fn may_decide(&self) -> Result<()> {
+        if self.actor.kind != "api_key" {
+            return Err(Error::forbidden("an application may not approve or reject changes; an administrator has to"));
+        }
+        self.role(&[Role::Administrator], "approve or reject changes")
+    }
+
     /// May say something of changes that it sees.
     pub fn may_comment(&self) -> Result<()> {
         self.role(&[Role::Editor, Role::Administrator], "comment on changes")
@@ -291,6 +306,8 @@ impl Call {
 pub enum Success {
     Done,
     Created,
+    /// Not done yet: it waits for a second administrator.
+    Accepted,
     /// Done, and there is nothing to say.
     Gone,
 }
@@ -334,6 +351,7 @@ impl Answer {
         let success = match self.success {
             Success::Done => "done",
             Success::Created => "created",
+            Success::Accepted => "accepted",
             Success::Gone => "gone",
         };
         json!({ "success": success, "body": self.body, "revision": self.revision }).to_string().into_bytes()
@@ -344,6 +362,7 @@ impl Answer {
         let success = match value["success"].as_str() {
             Some("done") => Success::Done,
             Some("created") => Success::Created,
+            Some("accepted") => Success::Accepted,
             _ => Success::Gone,
         };
         Ok(Self { success, body: value["body"].take(), revision: value["revision"].as_i64() })

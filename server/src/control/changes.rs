@@ -5,12 +5,12 @@ use flagbearer::document::Node;
 use flagbearer::error::ErrorCode;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Control, REMEMBERED, Success};
+use super::{Answer, Call, Control, Success};
 use crate::error::{Error, Kind, Result};
 use crate::store::{ChangeFilter, Connection, MAX_COMMENTS, to_value};
 
 /// The longest comment, in bytes.
-const MAX_COMMENT: usize = 4096;
+pub(super) const MAX_COMMENT: usize = 4096;
 
 impl Control {
     /// Changes, the newest first. `flag` is a living flag's key, or the id of one that is gone.
@@ -88,14 +88,7 @@ impl Control {
             Error::new(Kind::Refused, ErrorCode::LimitExceeded.as_str(), detail)
         })?;
         let answer = Answer { success: Success::Created, body: comment, revision: None };
-        if let Some(once) = &call.once
-            && !connection.remember(&self.memo(once, &answer, REMEMBERED)?, now).await?
-        {
-            drop(connection);
-            return self.recall(once).await?.ok_or_else(Error::unavailable);
-        }
-        connection.commit().await?;
-        Ok(answer)
+        self.settle(connection, call, answer).await
     }
 }
 

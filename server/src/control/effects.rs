@@ -35,7 +35,8 @@ pub struct Outcome {
     holdouts: Vec<Holdout>,
     /// There are, or may be, more holdouts than these.
     truncated: bool,
-    is_kill: bool,
+    /// A kill waits for nobody.
+    pub is_kill: bool,
 }
 
 impl Outcome {

@@ -68,6 +68,7 @@ impl Control {
         let name = name(&members.required("name")?)?;
         let mut environment = Environment::new(&name, self.store.now());
         environment.protected = members.optional("protected").map(|node| node.boolean()).transpose()?.unwrap_or(false);
+        environment.approvals = members.optional("approvals").map(|node| node.boolean()).transpose()?.unwrap_or(false);
         environment.sign_up = members.optional("sign_up").map(|node| node.boolean()).transpose()?.unwrap_or(false);
         environment.host = members.optional("host").as_ref().map(host).transpose()?;
         members.finish()?;
@@ -126,6 +127,9 @@ impl Control {
         }
         if let Some(node) = members.present("protected") {
             after.protected = node.boolean()?;
+        }
+        if let Some(node) = members.present("approvals") {
+            after.approvals = node.boolean()?;
         }
         if let Some(node) = members.present("sign_up") {
             after.sign_up = node.boolean()?;

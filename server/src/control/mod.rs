@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod applications;
+mod approvals;
 mod batch;
 mod boolean_flags;
 mod budget;
@@ -32,6 +33,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use api_keys::mint as mint_api_key;
+pub use approvals::Begun;
 pub use batch::Batch;
 pub use boolean_flags::BooleanFlag;
 pub use call::{Actor, Answer, Call, IfMatch, Once, Request, Success};
@@ -42,7 +44,7 @@ use self::effects::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
 use crate::secret::{InstallationKey, Secret, hash};
-use crate::store::{ApiKey, Memo, Store, Write};
+use crate::store::{ApiKey, Connection, Memo, Store, Write};
 
 /// How long an answer is remembered for a retry, in seconds.
 const REMEMBERED: i64 = 24 * 3600;
@@ -116,6 +118,12 @@ impl Control {
         let protected = write.environments().await?.into_iter().filter(|found| found.protected).map(|found| found.name);
         outcome.hold_back(call, &protected.collect())?;
         budget::hold_back(&mut write, call).await?;
+        if call.approved.is_none() && !outcome.is_kill {
+            let environments = write.awaiting_approval().await?;
+            if !environments.is_empty() {
+                return self.propose(write, call, &answer, environments).await;
+            }
+        }
         self.commit(write, call, answer).await
     }
 
@@ -127,6 +135,19 @@ impl Control {
         }
         call.no_preview()?;
         self.commit(write, call, answer).await
+    }
+
+    /// Ends what is no change: it, and the answer to be remembered, become durable together.
+    async fn settle(&self, mut aside: Connection, call: &Call, answer: Answer) -> Result<Answer> {
+        if let Some(once) = &call.once {
+            let memo = self.memo(once, &answer, REMEMBERED)?;
+            if !aside.remember(&memo, self.store.now()).await? {
+                drop(aside);
+                return self.recall(once).await?.ok_or_else(Error::unavailable);
+            }
+        }
+        aside.commit().await?;
+        Ok(answer)
     }
 
     /// The change, and the answer to be remembered, become durable together.

@@ -30,6 +30,7 @@ impl IntoResponse for Answer {
         let mut response = match self.success {
             Success::Done => Json(self.body).into_response(),
             Success::Created => (StatusCode::CREATED, Json(self.body)).into_response(),
+            Success::Accepted => (StatusCode::ACCEPTED, Json(self.body)).into_response(),
             Success::Gone => StatusCode::NO_CONTENT.into_response(),
         };
         if let Some(tag) = self.revision.and_then(|revision| HeaderValue::from_str(&format!("\"{revision}\"")).ok()) {
@@ -112,6 +113,7 @@ pub fn plain(actor: Actor, method: &Method, uri: &Uri, body: Value) -> Result<Ca
         urgent,
         preview,
         batch: None,
+        approved: None,
         query,
         body,
     };

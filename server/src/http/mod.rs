@@ -10,6 +10,7 @@ mod health;
 mod kinde;
 mod oauth;
 mod path;
+mod pending_changes;
 mod place;
 mod request_id;
 mod sign_in;
@@ -58,7 +59,7 @@ const LARGE: usize = 1024 * 1024;
 /// Everything that the server answers.
 pub fn router(app: App) -> Router {
     Router::new()
-        .merge(guarded(&app, small(), SMALL))
+        .merge(guarded(&app, small().route("/v1/pending-changes/{id}/approve", post(pending_changes::approve)), SMALL))
         .merge(guarded(&app, large().route("/v1/batch", post(batch::batch)), LARGE))
         .merge(issuers(&app))
         .merge(kinde::routes(&app))
@@ -159,6 +160,11 @@ fn small() -> Router<App> {
         .route("/v1/changes/{revision}", get(admin::change))
         .route("/v1/changes/{revision}/comments", post(admin::comment_on_change))
         .route("/v1/changes/{revision}/revert", post(admin::revert_change))
+        .route("/v1/pending-changes", get(admin::pending_changes))
+        .route("/v1/pending-changes/{id}", get(pending_changes::pending_change))
+        .route("/v1/pending-changes/{id}/comments", post(admin::comment_on_pending_change))
+        .route("/v1/pending-changes/{id}/reject", post(admin::reject_pending_change))
+        .route("/v1/pending-changes/{id}/withdraw", post(admin::withdraw_pending_change))
         .route("/v1/evaluate", get(admin::evaluate))
         .route("/v1/explain", post(admin::explain))
         .route("/v1/sessions", post(admin::start_session).get(admin::sessions).delete(admin::end_sessions))

@@ -29,7 +29,7 @@ pub struct ChangeFilter {
 
 macro_rules! columns {
     () => {
-        "SELECT c.revision, c.at, c.actor_type, c.actor_id, c.actor_name, c.request_id, c.comment FROM changes c "
+        "SELECT c.revision, c.at, c.actor_type, c.actor_id, c.actor_name, c.request_id, c.comment, c.approval FROM changes c "
     };
 }
 
@@ -133,7 +133,8 @@ impl Connection {
 }
 
 impl Edit {
-    fn answer(&self) -> Value {
+    /// As the API answers it.
+    pub(super) fn answer(&self) -> Value {
         let mut answer = json!({
             "entity": self.entity.as_str(), "id": Some(&self.id).filter(|_| !self.erased), "environment": self.environment, "flag": self.flag,
             "organization": self.organization, "user": self.user, "before": self.before, "after": self.after,
@@ -145,12 +146,13 @@ impl Edit {
     }
 }
 
-fn authorship(row: &Row) -> Result<Value> {
+pub(super) fn authorship(row: &Row) -> Result<Value> {
     Ok(json!({
         "revision": row.integer(0)?,
         "at": row.time(1)?,
         "actor": { "type": row.text(2)?, "id": row.text(3)?, "name": row.text(4)? },
         "request_id": row.text(5)?,
         "comment": row.maybe_text(6)?,
+        "approval": row.maybe_text(7)?.as_deref().map(stored).transpose()?,
     }))
 }

@@ -337,18 +337,16 @@ impl Connection {
             let data = json!({ "webhook": delivery.webhook });
             return Ok(json!({ "type": delivery.event.as_str(), "timestamp": delivery.created_at, "data": data }));
         };
-        let mut change = self.change(revision).await?;
-        let mut edits = change["edits"].take();
-        if let Some(edits) = edits.as_array_mut() {
-            edits.retain(|edit| {
-                let about = delivery.event.is_about(edit["entity"].as_str().unwrap_or_default());
-                about && edit["flag"] == flag.as_str() && edit["environment"].as_str() == delivery.environment.as_deref()
-            });
-        }
+        let change = self.authorship(revision).await?;
+        let mut edits = self.edits(revision).await?;
+        edits.retain(|edit| {
+            let about = delivery.event.is_about(edit.entity) && edit.flag.as_ref() == Some(flag);
+            about && edit.environment == delivery.environment
+        });
         // A flag that is gone is shown as it was.
         let document = match self.document_at(Entity::Flag, flag, revision).await? {
-            Some(document) => document,
-            None => edits[0]["before"].clone(),
+            Some(document) => Some(document),
+            None => edits.first().and_then(|edit| edit.before.clone()),
         };
         Ok(json!({
             "type": delivery.event.as_str(),
@@ -360,7 +358,8 @@ impl Connection {
                 "actor": change["actor"],
                 "request_id": change["request_id"],
                 "comment": change["comment"],
-                "edits": edits,
+                "approval": change["approval"],
+                "edits": edits.iter().map(Edit::answer).collect::<Vec<_>>(),
             },
         }))
     }

@@ -16,6 +16,8 @@ pub struct Environment {
     pub standard: bool,
     /// Only administrators may change it.
     pub protected: bool,
+    /// What changes who is served what here waits for a second administrator.
+    pub approvals: bool,
     /// Whoever comes to its sign-in page may make an account.
     pub sign_up: bool,
     /// Its issuer is `https://<host>`. Never changes: tokens and readers know it by that URL.
@@ -34,7 +36,7 @@ pub struct Environment {
 macro_rules! columns {
     () => {
         "SELECT name, standard, protected, sign_up, host, revision, ruleset_revision, document_revision, created_at, \
-         min_revision FROM environments "
+         min_revision, approvals FROM environments "
     };
 }
 
@@ -53,6 +55,7 @@ impl TryFrom<&Row> for Environment {
             document_revision: row.integer(7)?,
             created_at: row.time(8)?,
             min_revision: row.integer(9)?,
+            approvals: row.boolean(10)?,
         })
     }
 }
@@ -64,6 +67,7 @@ impl Environment {
             name: name.into(),
             standard: false,
             protected: false,
+            approvals: false,
             sign_up: false,
             host: None,
             revision: 0,
@@ -77,8 +81,8 @@ impl Environment {
     /// The document as it stands in the change log.
     pub fn document(&self) -> Value {
         json!({
-            "name": self.name, "default": self.standard, "protected": self.protected, "sign_up": self.sign_up,
-            "host": self.host,
+            "name": self.name, "default": self.standard, "protected": self.protected, "approvals": self.approvals,
+            "sign_up": self.sign_up, "host": self.host,
         })
     }
 }
@@ -111,8 +115,8 @@ impl Write {
         environment.ruleset_revision = revision;
         environment.document_revision = revision;
         let sql = "INSERT INTO environments \
-                   (name, standard, protected, sign_up, host, revision, ruleset_revision, document_revision, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7)";
+                   (name, standard, protected, sign_up, host, revision, ruleset_revision, document_revision, created_at, approvals) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7, $8)";
         let parameters = params![
             environment.name.as_str(),
             environment.standard,
@@ -121,6 +125,7 @@ impl Write {
             environment.host.as_deref(),
             revision,
             environment.created_at,
+            environment.approvals,
         ];
         self.execute(sql, parameters).await?;
         let edit = Edit::new(Entity::Environment, &environment.name, None, Some(environment.document()));
@@ -130,8 +135,10 @@ impl Write {
 
     pub async fn update_environment(&mut self, before: &Environment, after: &mut Environment) -> Result<()> {
         after.document_revision = self.revision;
-        let sql = "UPDATE environments SET protected = $2, sign_up = $3, document_revision = $4 WHERE name = $1";
-        self.execute(sql, params![after.name.as_str(), after.protected, after.sign_up, self.revision]).await?;
+        let sql = "UPDATE environments SET protected = $2, sign_up = $3, document_revision = $4, approvals = $5 \
+                   WHERE name = $1";
+        let parameters = params![after.name.as_str(), after.protected, after.sign_up, self.revision, after.approvals];
+        self.execute(sql, parameters).await?;
         let edit = Edit::new(Entity::Environment, &before.name, Some(before.document()), Some(after.document()));
         self.record(edit.environment(&before.name));
         Ok(())

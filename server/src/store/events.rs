@@ -36,10 +36,10 @@ impl Event {
     }
 
     /// Whether an edit of this entity is part of such an event.
-    pub fn is_about(self, entity: &str) -> bool {
+    pub(super) fn is_about(self, entity: Entity) -> bool {
         match self {
-            Self::FlagCreated | Self::FlagUpdated | Self::FlagDeleted => entity == Entity::Flag.as_str(),
-            Self::FlagRuleUpdated => OF_RULES.iter().any(|found| found.as_str() == entity),
+            Self::FlagCreated | Self::FlagUpdated | Self::FlagDeleted => entity == Entity::Flag,
+            Self::FlagRuleUpdated => OF_RULES.contains(&entity),
             Self::WebhookTest => false,
         }
     }

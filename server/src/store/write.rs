@@ -24,6 +24,8 @@ pub struct Author {
     pub name: String,
     pub request_id: String,
     pub comment: Option<String>,
+    /// Who approved it, where that had to be: as it stands in the log.
+    pub approval: Option<Value>,
 }
 
 impl Author {
@@ -35,6 +37,7 @@ impl Author {
             name: name.to_owned(),
             request_id: String::new(),
             comment: Some(comment.into()),
+            approval: None,
         }
     }
 
@@ -96,6 +99,12 @@ impl Entity {
     /// else because of them.
     pub fn in_tokens(self) -> bool {
         !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey | Self::Webhook)
+    }
+
+    /// Whether administrators decide by it who is served what, so that a second one can be asked. What backends report of their
+    /// users and organizations is none of it.
+    pub(super) fn is_decided_by_administrators(self) -> bool {
+        matches!(self, Self::Flag | Self::Setting | Self::Override | Self::Segment | Self::Environment)
     }
 
     /// Whether a compiled ruleset holds it, so that caches must load again.
@@ -243,8 +252,8 @@ impl Write {
         for (user, noted) in &self.forgotten {
             self.edits.iter_mut().take(*noted).for_each(|edit| edit.erase(user));
         }
-        let sql = "INSERT INTO changes (revision, at, actor_type, actor_id, actor_name, request_id, comment) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let sql = "INSERT INTO changes (revision, at, actor_type, actor_id, actor_name, request_id, comment, approval) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         let parameters = params![
             self.revision,
             self.now,
@@ -253,6 +262,7 @@ impl Write {
             author.name.as_str(),
             author.request_id.as_str(),
             comment,
+            author.approval.as_ref().map(Value::to_string),
         ];
         self.connection.execute(sql, parameters).await?;
         self.connection.execute("UPDATE installation SET changed_at = $1 WHERE id = 1", params![self.now]).await?;

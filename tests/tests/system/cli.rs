@@ -2,8 +2,9 @@
 
 use std::process::{Output, Stdio};
 
+use flagbearer_server::config::Config;
 use flagbearer_server::secret::Secret;
-use flagbearer_tests::{ADMIN_KEY, Engine, TestServer, binary, on_both_engines};
+use flagbearer_tests::{ADMIN_KEY, Engine, Reply, TestServer, Upstream, binary, on_both_engines};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -129,6 +130,74 @@ on_both_engines! {
         assert!(second.starts_with("The sample was there already: nothing was changed.\n"), "{second}");
         assert!(second.contains(&application), "{second}");
         assert_eq!(admin.get("/v1/changes?limit=1").await.ok(), before);
+    }
+
+    async fn a_webhook_is_made_tested_looked_into_and_given_another_secret(engine: Engine) {
+        let allow = |config: &mut Config| config.outbound_allow = vec!["127.0.0.1".parse().expect("an address")];
+        let cli = Cli { server: TestServer::start_with(engine, allow).await };
+        let receiver = Upstream::start().await;
+        receiver.reply("/hook", Reply::Other(200, "text/plain", String::new()));
+        let made = cli.run(&format!("webhooks create {}/hook --events flag.created -e staging", receiver.url)).await.ok();
+        assert!(made.starts_with("Created a webhook for ") && made.contains("  secret  whsec_"), "{made}");
+        let id = cli.json("webhooks list").await["data"][0]["id"].as_str().expect("an id").to_owned();
+        let edited = cli.run(&format!("webhooks edit {id} --description ours --unset environment")).await.ok();
+        assert!(edited.starts_with(&format!("Changed the webhook {id} (revision ")), "{edited}");
+        let shown = cli.json(&format!("webhooks show {id}")).await;
+        assert_eq!((&shown["description"], &shown["environment"]), (&json!("ours"), &Value::Null));
+        assert_eq!(shown["events"], json!(["flag.created"]));
+
+        cli.json(&format!("webhooks test {id}")).await;
+        cli.run("flags create seen --type boolean --default false").await.ok();
+        receiver.asked_times("/hook", 2).await;
+        let list = cli.json(&format!("webhooks deliveries {id}")).await;
+        assert_eq!(list["data"].as_array().map(Vec::len), Some(2));
+        let newest = list["data"][0]["id"].as_str().expect("an id").to_owned();
+        let table = cli.run(&format!("webhooks deliveries {id}")).await.ok();
+        assert!(table.contains(&newest) && table.contains("flag.created"), "{table}");
+        let told = cli.json(&format!("webhooks delivery {id} {newest}")).await;
+        assert_eq!(told["body"]["data"]["flag"]["key"], "seen");
+        cli.run(&format!("webhooks redeliver {id} {newest}")).await.ok();
+        receiver.asked_times("/hook", 3).await;
+
+        let rotated = cli.run(&format!("webhooks rotate-secret {id} --emergency")).await.ok();
+        assert!(rotated.contains("  secret  whsec_"), "{rotated}");
+        cli.run(&format!("webhooks delete {id}")).await.ok();
+        cli.run(&format!("webhooks show {id}")).await.refused("WEBHOOK_NOT_FOUND");
+        cli.run("webhooks create http://10.0.0.1/hook").await.refused("VALUE_INVALID");
+    }
+
+    async fn what_waits_is_listed_shown_talked_about_and_decided(engine: Engine) {
+        let cli = Cli::start(engine).await;
+        let bob = cli.server.admin().key("administrator", None).await;
+        let as_bob = async |line: &str| {
+            let mut command = cli.command(line);
+            command.env("FLAGBEARER_API_KEY", &bob);
+            Ran::of(command.output().await.expect("the binary runs"))
+        };
+        cli.run("flags create seen --type boolean --default false").await.ok();
+        cli.run("environments edit production --approvals true").await.ok();
+        let said = cli.run("flags target seen -e production --all --comment launch").await.ok();
+        assert!(said.starts_with("Not done yet: pc_") && said.contains("(widened)"), "{said}");
+        let list = cli.json("pending list -e production").await;
+        let id = list["data"][0]["id"].as_str().expect("an id").to_owned();
+        assert!(said.contains(&format!("flagbearer pending approve {id}\n")), "{said}");
+        let table = cli.run("pending list").await.ok();
+        assert!(table.contains("PUT /v1/flags/seen/environments/production/targeting"), "{table}");
+        as_bob(&format!("pending comment {id} 'are you sure?'")).await.ok();
+        let shown = cli.json(&format!("pending show {id} --preview")).await;
+        assert_eq!((&shown["comments"][0]["text"], &shown["preview"]["effect"]), (&json!("are you sure?"), &json!("widened")));
+        cli.run(&format!("pending approve {id}")).await.refused("OWN_CHANGE");
+        let made = as_bob(&format!("pending approve {id}")).await.ok();
+        assert!(made.starts_with(&format!("Approved {id}, and made the change (revision ")), "{made}");
+
+        for (how, done) in [("reject", "Rejected"), ("withdraw", "Withdrew")] {
+            cli.run("flags target seen -e production --none").await.ok();
+            let id = cli.json("pending list").await["data"][0]["id"].as_str().expect("an id").to_owned();
+            let said = cli.run(&format!("pending {how} {id} --comment 'not now'")).await.ok();
+            assert!(said.starts_with(&format!("{done} {id}")), "{said}");
+        }
+        assert_eq!(cli.run("pending list").await.ok(), "There are none.\n");
+        assert_eq!(cli.json("pending list --state rejected").await["data"].as_array().map(Vec::len), Some(1));
     }
 
     async fn stale_flags_are_listed_with_why_and_names_are_advised_on(engine: Engine) {

@@ -106,6 +106,10 @@ async fn write_until_gone(api: Api, user: String, answers: Arc<AtomicUsize>) -> 
         let path = format!("/v1/flags/flag/users/{user}");
         let request = api.request(Method::PUT, &path).json(&json!({ "value": acknowledged.len() }));
         let Ok(answer) = api.try_send(request).await else { return acknowledged };
+        // A database that is too busy has acknowledged nothing.
+        if answer.status == 503 {
+            continue;
+        }
         acknowledged.push(answer.ok()["revision"].as_i64().expect("a revision"));
         answers.fetch_add(1, Ordering::SeqCst);
     }
@@ -156,8 +160,12 @@ on_both_engines! {
         assert_eq!((&change["revision"], &change["environment"]), (&updated["revision"], &Value::Null));
         assert_eq!((&change["edits"][0]["before"]["name"], &change["edits"][0]["after"]["name"]), (&json!("flag"), &json!("Flag")));
         assert_eq!(change["flag"]["name"], "Flag");
-        let logged = admin.get(&format!("/v1/changes/{}", updated["revision"])).await.ok();
-        assert_eq!(change["edits"], logged["edits"], "it is the change log's own words");
+        let mut logged = admin.get(&format!("/v1/changes/{}", updated["revision"])).await.ok();
+        let mut told_edits = change["edits"].clone();
+        for edits in [&mut logged["edits"], &mut told_edits] {
+            edits[0].as_object_mut().expect("an edit").remove("differences");
+        }
+        assert_eq!(told_edits, logged["edits"], "it is the change log's own words");
         assert_eq!(events[1]["timestamp"], logged["at"]);
 
         let targeting = &events[2]["data"];
