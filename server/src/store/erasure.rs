@@ -4,9 +4,9 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::Write;
 use super::engine::{Connection, Sql, params};
 use super::flags::stored;
+use super::{Edit, Write};
 use crate::error::Result;
 
 /// What stands in comments instead of the id.
@@ -55,7 +55,7 @@ impl Write {
         let revision = self.revision;
         let sql = "INSERT INTO erasures (tag, revision) VALUES ($1, $2) ON CONFLICT (tag) DO UPDATE SET revision = excluded.revision";
         self.execute(sql, params![tag, revision]).await?;
-        self.erase_from_edits(user);
+        self.forget(user);
         Ok((edits, sessions))
     }
 
@@ -118,20 +118,20 @@ impl Write {
         self.execute(sql, params![Value::from(named.to_vec()).to_string()]).await?;
         Ok(())
     }
+}
 
-    fn erase_from_edits(&mut self, user: &str) {
-        self.alter_edits(|edit| {
-            if edit.user.as_deref() == Some(user) {
-                edit.id.clear();
-                (edit.user, edit.before, edit.after) = (None, None, None);
-                edit.erased = true;
-                return;
-            }
-            for document in [&mut edit.before, &mut edit.after].into_iter().flatten() {
-                forget_user(document, user);
-            }
-        });
-        self.unname(user);
+impl Edit {
+    /// Makes a user's own entry a tombstone, and takes the user out of the lists of others.
+    pub(super) fn erase(&mut self, user: &str) {
+        if self.user.as_deref() == Some(user) {
+            self.id.clear();
+            (self.user, self.before, self.after) = (None, None, None);
+            self.erased = true;
+            return;
+        }
+        for document in [&mut self.before, &mut self.after].into_iter().flatten() {
+            forget_user(document, user);
+        }
     }
 }
 

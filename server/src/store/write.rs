@@ -160,8 +160,8 @@ pub struct Write {
     reverted: BTreeSet<i64>,
     remark: Option<&'static str>,
     urgent: bool,
-    /// Whom the comment must not name.
-    unnamed: Vec<String>,
+    /// Users who are erased, each with how many edits were noted by then.
+    forgotten: Vec<(String, usize)>,
     changes: watch::Sender<i64>,
 }
 
@@ -194,7 +194,7 @@ impl DerefMut for Write {
 impl Write {
     pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64, changes: watch::Sender<i64>) -> Self {
         let (edits, reverted) = Default::default();
-        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, unnamed: Vec::new(), changes }
+        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, forgotten: Vec::new(), changes }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -212,14 +212,9 @@ impl Write {
         &self.edits
     }
 
-    /// Alters what is noted for the log.
-    pub(super) fn alter_edits(&mut self, alter: impl FnMut(&mut Edit)) {
-        self.edits.iter_mut().for_each(alter);
-    }
-
-    /// Has the change's comment not name a user.
-    pub(super) fn unname(&mut self, user: &str) {
-        self.unnamed.push(user.to_owned());
+    /// Has whatever was noted of a user until now become tombstones when it is written, and the comment not name the user.
+    pub(super) fn forget(&mut self, user: &str) {
+        self.forgotten.push((user.to_owned(), self.edits.len()));
     }
 
     /// Says that this change takes a former one back.
@@ -243,7 +238,11 @@ impl Write {
             self.raise_minimums().await?;
         }
         let comment = author.comment.as_deref().or(self.remark).map(str::to_owned);
-        let comment = comment.map(|comment| self.unnamed.iter().fold(comment, |comment, user| unnamed(&comment, user)));
+        let named = |comment: String| self.forgotten.iter().fold(comment, |comment, (user, _)| unnamed(&comment, user));
+        let comment = comment.map(named);
+        for (user, noted) in &self.forgotten {
+            self.edits.iter_mut().take(*noted).for_each(|edit| edit.erase(user));
+        }
         let sql = "INSERT INTO changes (revision, at, actor_type, actor_id, actor_name, request_id, comment) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let parameters = params![

@@ -123,11 +123,17 @@ on_both_engines! {
         let created = admin.get(&format!("/v1/changes/{}", revisions[0])).await.ok();
         assert_eq!(created["edits"], json!([{
             "entity": "user", "id": null, "environment": null, "flag": null, "organization": null, "user": null,
-            "before": null, "after": null, "erased": true,
+            "before": null, "after": null, "differences": [], "erased": true,
         }]));
         let of_flag = admin.get("/v1/changes?flag=f&limit=200").await.ok();
         let entities = |change: &Value| change["edits"].as_array().expect("edits").len();
         assert!(of_flag["data"].as_array().expect("changes").iter().all(|change| entities(change) > 0));
+        let of_user = [0, 3, 4, 11].map(|number: usize| revisions[number]);
+        for revision in of_user {
+            admin.post(&format!("/v1/changes/{revision}/revert?confirm=later-changes"), Value::Null).await.refused(410, "ERASED");
+        }
+        // What others have is taken back as ever.
+        admin.post(&format!("/v1/changes/{}/revert", revisions[6]), Value::Null).await.ok();
         // Lists are still there, without the user.
         let targeted = admin.get(&format!("/v1/changes/{}", revisions[7])).await.ok();
         assert_eq!(targeted["edits"][0]["after"]["rules"][0]["audience"]["users"], json!(["ben"]));
@@ -138,6 +144,14 @@ on_both_engines! {
         assert_eq!((&created["comment"], &last["comment"]), (&json!("about [erased]"), &json!("[erased] asked for it")));
         assert!(last["edits"].as_array().expect("edits").iter().any(|edit| edit["erased"] == true));
         assert_eq!(admin.get(&format!("/v1/changes?user={PATH}")).await.ok()["data"], json!([]));
+    }
+
+    async fn an_erasure_can_be_previewed_and_nothing_of_it_is_done(engine: Engine) {
+        let Planted { server, admin, .. } = plant(engine).await;
+        let before = server.database.tables().await;
+        let previewed = admin.delete(&format!("/v1/users/{PATH}?erase=true&preview=true")).await.ok();
+        assert!(previewed["users"].to_string().contains("usr_planted") && previewed["base_revision"].is_i64(), "{previewed}");
+        assert_eq!(server.database.tables().await, before);
     }
 
     async fn a_user_who_was_deleted_or_never_known_can_be_erased_once(engine: Engine) {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 /// Histories of the suite on each engine. They go on in one installation, each from where the one before ended, until it is
 /// old enough.
-const HISTORIES: [(Engine, u64); 2] = [(Engine::Sqlite, 900), (Engine::Postgres, 100)];
+const HISTORIES: [(Engine, u64); 2] = [(Engine::Sqlite, 960), (Engine::Postgres, 40)];
 const HISTORIES_OF_AN_INSTALLATION: u64 = 25;
 /// The most changes of one history.
 const CHANGES: u64 = 200;

@@ -16,7 +16,11 @@ on_both_engines! {
         admin.put(STAGING, json!({ "enabled": true, "rules": [rule] })).await.ok();
         admin.put(PRODUCTION, json!({ "enabled": true, "value": false })).await.ok();
 
+        let preview = format!("{STAGING}/promote?preview=true");
+        let foretold = admin.post(&preview, json!({ "to": "production" })).await.ok();
         let promoted = admin.post(&format!("{STAGING}/promote"), json!({ "to": "production" })).await.ok();
+        assert_eq!(foretold["effect"], "widened");
+        assert_eq!(foretold["differences"], promoted["differences"]);
 
         let setting = admin.get(STAGING).await.ok();
         assert_eq!(promoted["effect"], "widened");
@@ -30,6 +34,9 @@ on_both_engines! {
         let change = admin.get(&format!("/v1/changes/{}", promoted["revision"])).await.ok();
         assert_eq!(change["environments"], json!(["production"]));
 
+        let foretold = admin.post(&preview, json!({ "to": "production" })).await.ok();
+        assert_eq!((&foretold["differences"], &foretold["effect"]), (&json!([]), &json!("unchanged")));
+        assert_eq!(foretold["sessions"]["count"], 0);
         let again = admin.post(&format!("{STAGING}/promote"), json!({ "to": "production" })).await.ok();
         assert_eq!((&again["differences"], &again["effect"]), (&json!([]), &json!("unchanged")));
     }

@@ -365,6 +365,27 @@ on_both_engines! {
         admin.post(&format!("{}?confirm=narrowing", path(&wider)), Value::Null).await.ok();
     }
 
+    async fn a_revert_is_previewed_without_being_made(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        prepare(&admin).await;
+        let application = admin.application("production").await;
+        let changed = admin.put(SETTING, json!({ "enabled": true, "value": true })).await.ok();
+        admin.session(&application, "cy", None).await;
+        admin.session(&application, "ann", None).await;
+        let foretold = admin.post(&format!("{}?preview=true", path(&changed)), Value::Null).await.ok();
+        assert_eq!(foretold["base_revision"], changed["revision"]);
+        assert_eq!((&foretold["effect"], &foretold["sessions"]["count"]), (&json!("narrowed"), &json!(1)));
+        assert_eq!(foretold["sessions"]["first"][0]["user"], "cy", "{foretold}");
+        assert_eq!(admin.revision("production").await, number(&changed), "nothing is written");
+        let done = revert(&admin, &changed).await.ok();
+        assert_eq!((&done["effect"], &done["holdouts"]), (&foretold["effect"], &foretold["holdouts"]));
+        // A deleted flag that would come back, with all it had.
+        let deleted = admin.delete("/v1/flags/f?confirm=f").await.ok();
+        let foretold = admin.post(&format!("{}?preview=true", path(&deleted)), Value::Null).await.ok();
+        assert_eq!((&foretold["effect"], &foretold["sessions"]["count"]), (&json!("widened"), &json!(2)), "{foretold}");
+    }
+
     async fn a_retried_revert_is_answered_as_before(engine: Engine) {
         let server = TestServer::start(engine).await;
         let admin = server.admin();

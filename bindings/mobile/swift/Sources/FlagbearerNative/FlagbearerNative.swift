@@ -1243,6 +1243,159 @@ public func FfiConverterTypeNativeReader_lower(_ value: NativeReader) -> UInt64 
 
 
 
+
+
+/**
+ * An issuer without a server, for unit tests.
+ */
+public protocol NativeTestIssuerProtocol: AnyObject, Sendable {
+
+    func jwks() throws  -> String
+
+    /**
+     * Of facts `{flags, user, organization, flags_revision, expires_in}`, as JSON text.
+     */
+    func token(facts: String, now: Int64) throws  -> String
+
+}
+/**
+ * An issuer without a server, for unit tests.
+ */
+open class NativeTestIssuer: NativeTestIssuerProtocol, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_flagbearer_mobile_fn_clone_nativetestissuer(self.handle, $0) }
+    }
+public convenience init(issuer: String, clientId: String, profile: String?)throws  {
+    let handle =
+        try rustCallWithError(FfiConverterTypeNativeError_lift) {
+        uniffiCallStatus in
+    uniffi_flagbearer_mobile_fn_constructor_nativetestissuer_new(
+        FfiConverterString.lower(issuer),
+        FfiConverterString.lower(clientId),
+        FfiConverterOptionString.lower(profile),uniffiCallStatus
+    )
+}
+    self.init(unsafeFromHandle: handle)
+}
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_flagbearer_mobile_fn_free_nativetestissuer(handle, $0) }
+    }
+
+
+
+
+open func jwks()throws  -> String  {
+    return try  FfiConverterString.lift(try rustCallWithError(FfiConverterTypeNativeError_lift) {
+        uniffiCallStatus in
+    uniffi_flagbearer_mobile_fn_method_nativetestissuer_jwks(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Of facts `{flags, user, organization, flags_revision, expires_in}`, as JSON text.
+     */
+open func token(facts: String, now: Int64)throws  -> String  {
+    return try  FfiConverterString.lift(try rustCallWithError(FfiConverterTypeNativeError_lift) {
+        uniffiCallStatus in
+    uniffi_flagbearer_mobile_fn_method_nativetestissuer_token(
+            self.uniffiCloneHandle(),
+        FfiConverterString.lower(facts),
+        FfiConverterInt64.lower(now),uniffiCallStatus
+    )
+})
+}
+
+
+
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeNativeTestIssuer: FfiConverter {
+    typealias FfiType = UInt64
+    typealias SwiftType = NativeTestIssuer
+
+    public static func lift(_ handle: UInt64) throws -> NativeTestIssuer {
+        return NativeTestIssuer(unsafeFromHandle: handle)
+    }
+
+    public static func lower(_ value: NativeTestIssuer) -> UInt64 {
+        return value.uniffiCloneHandle()
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> NativeTestIssuer {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: NativeTestIssuer, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeNativeTestIssuer_lift(_ handle: UInt64) throws -> NativeTestIssuer {
+    return try FfiConverterTypeNativeTestIssuer.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeNativeTestIssuer_lower(_ value: NativeTestIssuer) -> UInt64 {
+    return FfiConverterTypeNativeTestIssuer.lower(value)
+}
+
+
+
+
 /**
  * An answer with its circumstances. Without a value the caller's default is the answer, which has no need to cross the
  * border.
@@ -2656,6 +2809,12 @@ private let initializationResult: InitializationResult = {
     if (uniffi_flagbearer_mobile_checksum_method_nativefollowed_outcomes() != 3236) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_flagbearer_mobile_checksum_method_nativetestissuer_jwks() != 6270) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_flagbearer_mobile_checksum_method_nativetestissuer_token() != 55605) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_claim() != 50174) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -2663,6 +2822,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_flagbearer_mobile_checksum_constructor_nativefollowed_new() != 17612) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_flagbearer_mobile_checksum_constructor_nativetestissuer_new() != 16389) {
         return InitializationResult.apiChecksumMismatch
     }
 
