@@ -73,13 +73,14 @@ test('it works from an ES module, with the same classes as from CommonJS', () =>
 
 for (const [module, type] of [['nodenext', 'module'], ['nodenext', 'commonjs'], ['esnext', 'module']]) {
   test(`its types hold under tsc, with modules ${module} in a package of type ${type}`, () => {
-    for (const peer of ['hono', '@openfeature', '@opentelemetry']) {
+    // OpenFeature's types for servers need Node's.
+    for (const peer of ['hono', '@openfeature', '@opentelemetry', '@types', 'undici-types']) {
       fs.cpSync(path.join(PACKAGE, 'node_modules', peer), path.join(folder, 'node_modules', peer), { recursive: true })
     }
     fs.copyFileSync(path.join(__dirname, 'types.ts'), path.join(folder, 'types.ts'))
     fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ private: true, type }))
     const resolution = module === 'esnext' ? 'bundler' : module
-    const options = { strict: true, noEmit: true, target: 'es2022', module, moduleResolution: resolution, lib: ['es2022', 'dom'], types: [] }
+    const options = { strict: true, noEmit: true, target: 'es2022', module, moduleResolution: resolution, lib: ['es2022', 'dom'], types: ['node'] }
     fs.writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['types.ts'] }))
     run(process.execPath, path.join(PACKAGE, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', 'tsconfig.json')
   })

@@ -97,7 +97,7 @@ fun median(rounds: List<Double>) = rounds.sorted()[rounds.size / 2]
 fun print(what: String, ours: Double, peer: Double) = println("%-36s %8.2f µs %8.2f µs %6.2f".format(what, ours, peer, ours / peer))
 
 const val ROUNDS = 15
-const val TOKENS = 1500
+const val TOKENS = 500
 
 fun main() {
     println("%-36s %11s %11s %6s".format("", "ours", "nimbus", "ratio"))
