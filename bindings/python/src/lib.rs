@@ -70,6 +70,7 @@ struct Reader {
 #[pymethods]
 impl Reader {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "they are Python's keywords, and no caller counts them")]
     #[pyo3(signature = (*, issuer, audience, client_id, profile, leeway, jwks_uri, discovery, seed, on_read))]
     fn new(
         py: Python<'_>,

@@ -7,9 +7,9 @@ mod events;
 mod key_cache;
 mod keyring;
 mod memory;
-mod token_request;
 #[cfg(feature = "crypto")]
 mod offline;
+mod token_request;
 #[cfg(feature = "crypto")]
 mod watermark;
 
@@ -21,12 +21,12 @@ pub use key_cache::{
 };
 pub use keyring::Keyring;
 pub use memory::{MEMORY_TOKENS, Memory};
+#[cfg(feature = "crypto")]
+pub use offline::{OfflinePolicy, Restored};
 pub use token_request::{
     Client, MAX_RETRY_SECONDS, NoTokens, REFRESH_BEFORE_SECONDS, RETRY_SECONDS, ReceivedTokens, TOKEN_TIMEOUT_SECONDS,
     TokenGrant, TokenRequest, Unverified, received,
 };
-#[cfg(feature = "crypto")]
-pub use offline::{OfflinePolicy, Restored};
 #[cfg(feature = "crypto")]
 pub use watermark::{Came, DISCONNECTED_SECONDS, Follower, FollowerStep, POLL_SECONDS, ReaderState, SILENCE_SECONDS};
 

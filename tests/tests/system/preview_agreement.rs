@@ -221,7 +221,7 @@ impl Installation {
             let created = admin.post("/v1/applications", body).await.ok();
             applications.push(created["client_id"].as_str().expect("a client id").to_owned());
         }
-        let sessions = (0..SESSIONS).map(|number| seeded(number)).collect();
+        let sessions = (0..SESSIONS).map(seeded).collect();
         let store = Store::open(&server.database.url, server.clock.clone()).await.expect("the database opens");
         let mut installation = Self { server, store, applications, sessions, real: BTreeMap::new() };
         installation.seed().await;
