@@ -147,12 +147,15 @@ impl Edit {
 }
 
 pub(super) fn authorship(row: &Row) -> Result<Value> {
-    Ok(json!({
+    let mut authorship = json!({
         "revision": row.integer(0)?,
         "at": row.time(1)?,
         "actor": { "type": row.text(2)?, "id": row.text(3)?, "name": row.text(4)? },
         "request_id": row.text(5)?,
         "comment": row.maybe_text(6)?,
-        "approval": row.maybe_text(7)?.as_deref().map(stored).transpose()?,
-    }))
+    });
+    if let Some(approval) = row.maybe_text(7)? {
+        authorship["approval"] = stored(&approval)?;
+    }
+    Ok(authorship)
 }

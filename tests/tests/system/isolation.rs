@@ -211,8 +211,14 @@ on_both_engines! {
             // The same, one by one.
             if path == "/v1/changes" {
                 for change in page.body["data"].as_array().expect("changes") {
-                    let alone = bound.get(&format!("/v1/changes/{}", change["revision"])).await.ok();
-                    assert_eq!(&alone, change);
+                    let mut alone = bound.get(&format!("/v1/changes/{}", change["revision"])).await.ok();
+                    // It says more there, of the same edits.
+                    for edit in alone["edits"].as_array_mut().expect("edits") {
+                        edit.as_object_mut().expect("an edit").remove("differences");
+                    }
+                    for (member, listed) in change.as_object().expect("a change") {
+                        assert_eq!(&alone[member], listed, "{member}");
+                    }
                 }
             }
         }
