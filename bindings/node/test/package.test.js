@@ -78,10 +78,12 @@ for (const [module, type] of [['nodenext', 'module'], ['nodenext', 'commonjs'], 
       fs.cpSync(path.join(PACKAGE, 'node_modules', peer), path.join(folder, 'node_modules', peer), { recursive: true })
     }
     fs.copyFileSync(path.join(__dirname, 'types.ts'), path.join(folder, 'types.ts'))
+    // What `flagbearer codegen typescript` writes.
+    fs.copyFileSync(path.join(PACKAGE, '../../tests/codegen/flags.ts'), path.join(folder, 'flags.ts'))
     fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ private: true, type }))
     const resolution = module === 'esnext' ? 'bundler' : module
     const options = { strict: true, noEmit: true, target: 'es2022', module, moduleResolution: resolution, lib: ['es2022', 'dom'], types: ['node'] }
-    fs.writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['types.ts'] }))
+    fs.writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['types.ts', 'flags.ts'] }))
     run(process.execPath, path.join(PACKAGE, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', 'tsconfig.json')
   })
 }

@@ -24,6 +24,11 @@ impl Failure {
         Self { detail: detail.into(), code: code.to_owned(), lines: Vec::new(), problem: None, json: false }
     }
 
+    /// The same, with more to say below.
+    pub fn with_lines(self, lines: Vec<String>) -> Self {
+        Self { lines, ..self }
+    }
+
     /// A problem document (RFC 9457) as the server sends it.
     pub fn of_problem(problem: Value, json: bool) -> Self {
         let text = |value: &Value, name: &str| value[name].as_str().map(plain).unwrap_or_default();

@@ -5,6 +5,7 @@ mod applications;
 mod batch;
 mod changes;
 mod client;
+mod codegen;
 mod environments;
 mod evaluate;
 mod explain;
@@ -116,6 +117,9 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// What an access token said and why, what it would say now, and who or what changed it.
     Explain(explain::Arguments),
+    /// Write code that reads your flags: one file with a typed, documented accessor for each.
+    #[command(after_help = codegen::HELP)]
+    Codegen(codegen::Arguments),
     /// Look into access tokens.
     Token {
         #[command(subcommand)]
@@ -158,6 +162,7 @@ impl Command {
             Self::Pending(talk) => talk.run().await,
             Self::Evaluate(arguments) => evaluate::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
+            Self::Codegen(arguments) => codegen::run(arguments).await,
             Self::Token { command } => token::run(command).await,
         }
     }

@@ -14,6 +14,7 @@ mod budget;
 mod changes;
 mod cli;
 mod client_credentials;
+mod codegen;
 mod codes;
 mod directory;
 mod discovery;

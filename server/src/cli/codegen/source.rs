@@ -1,0 +1,331 @@
+//! The file in each language: a class over the language's flag set, with one documented accessor a flag.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use flagbearer::flag::FlagType;
+use serde_json::Value;
+
+use super::Described;
+
+/// What a file can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    #[value(name = "typescript")]
+    TypeScript,
+    Python,
+    Kotlin,
+    Swift,
+    Rust,
+}
+
+/// How a file is put together in a language.
+struct Style {
+    /// What is imported: without JSON flags, and with some.
+    imports: [&'static str; 2],
+    class: &'static str,
+    accessor: fn(name: &str, answer: &Answer, docs: &[String]) -> String,
+    end: &'static str,
+}
+
+/// What an accessor answers: its type, and the expression for it.
+struct Answer {
+    of: &'static str,
+    expression: String,
+}
+
+impl Language {
+    fn name(self) -> &'static str {
+        match self {
+            Self::TypeScript => "typescript",
+            Self::Python => "python",
+            Self::Kotlin => "kotlin",
+            Self::Swift => "swift",
+            Self::Rust => "rust",
+        }
+    }
+
+    pub(super) fn has_camel_case(self) -> bool {
+        matches!(self, Self::TypeScript | Self::Kotlin | Self::Swift)
+    }
+
+    /// What cannot be an accessor's name: the language's own words, and the class's own members.
+    pub(super) fn reserved(self) -> &'static [&'static str] {
+        match self {
+            Self::TypeScript => &["constructor"],
+            Self::Python => &[
+                "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else",
+                "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or",
+                "pass", "raise", "return", "try", "while", "with", "yield",
+            ],
+            Self::Kotlin => &[
+                "as",
+                "break",
+                "class",
+                "continue",
+                "do",
+                "else",
+                "false",
+                "for",
+                "fun",
+                "if",
+                "in",
+                "interface",
+                "is",
+                "null",
+                "object",
+                "package",
+                "return",
+                "set",
+                "super",
+                "this",
+                "throw",
+                "true",
+                "try",
+                "typealias",
+                "typeof",
+                "val",
+                "var",
+                "when",
+                "while",
+            ],
+            Self::Swift => &[
+                "as",
+                "associatedtype",
+                "break",
+                "case",
+                "catch",
+                "class",
+                "continue",
+                "default",
+                "defer",
+                "deinit",
+                "do",
+                "else",
+                "enum",
+                "extension",
+                "fallthrough",
+                "false",
+                "fileprivate",
+                "for",
+                "func",
+                "guard",
+                "if",
+                "import",
+                "in",
+                "init",
+                "inout",
+                "internal",
+                "is",
+                "let",
+                "nil",
+                "operator",
+                "precedencegroup",
+                "private",
+                "protocol",
+                "public",
+                "repeat",
+                "rethrows",
+                "return",
+                "self",
+                "set",
+                "static",
+                "struct",
+                "subscript",
+                "super",
+                "switch",
+                "throw",
+                "throws",
+                "true",
+                "try",
+                "typealias",
+                "var",
+                "where",
+                "while",
+            ],
+            Self::Rust => &[
+                "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn",
+                "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
+                "match", "mod", "move", "mut", "new", "override", "priv", "pub", "ref", "return", "self", "static",
+                "struct", "super", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where",
+                "while", "yield",
+            ],
+        }
+    }
+
+    /// The whole file. `names` are the accessors', in the flags' order.
+    pub(super) fn source(self, flags: &[Described], names: &[String], package: Option<&str>) -> String {
+        let comment = if self == Self::Python { "#" } else { "//" };
+        let mut out = format!(
+            "{comment} Generated by `flagbearer codegen {0}`. Do not edit: run it again, and with --check in CI.\n",
+            self.name()
+        );
+        if let Some(package) = package {
+            let _ = write!(out, "\npackage {package}\n");
+        }
+        let style = self.style();
+        out.push_str(style.imports[usize::from(flags.iter().any(|flag| flag.flag_type == FlagType::Json))]);
+        out.push_str(style.class);
+        for (flag, name) in flags.iter().zip(names) {
+            out.push_str(&(style.accessor)(name, &self.answer(flag), &self.docs(flag)));
+        }
+        out.push_str(style.end);
+        out
+    }
+
+    fn style(self) -> Style {
+        match self {
+            Self::TypeScript => Style {
+                imports: ["\nimport type { FlagSet } from '@flagbearer/node'\n"; 2],
+                class: "\n/** The flags of one token, by their types. */\nexport class Flags {\n  \
+                        readonly #set: FlagSet\n\n  constructor(flags: FlagSet) {\n    this.#set = flags\n  }\n",
+                accessor: |name, answer, docs| {
+                    let docs = docs.join("\n   * ");
+                    let Answer { of, expression } = answer;
+                    format!("\n  /**\n   * {docs}\n   */\n  get {name}(): {of} {{\n    return {expression}\n  }}\n")
+                },
+                end: "}\n",
+            },
+            Self::Python => Style {
+                imports: [
+                    "\nfrom flagbearer import FlagSet\n",
+                    "\nimport json\nfrom typing import Any\n\nfrom flagbearer import FlagSet\n",
+                ],
+                class: "\n\nclass Flags:\n    \"\"\"The flags of one token, by their types.\"\"\"\n\n    \
+                        def __init__(self, flags: FlagSet) -> None:\n        self._set = flags\n",
+                accessor: |name, answer, docs| {
+                    let docs = docs.join("\n\n        ");
+                    let Answer { of, expression } = answer;
+                    format!(
+                        "\n    @property\n    def {name}(self) -> {of}:\n        \"\"\"{docs}\"\"\"\n        \
+                         return {expression}\n"
+                    )
+                },
+                end: "",
+            },
+            Self::Kotlin => Style {
+                imports: [
+                    "\nimport dev.flagbearer.FlagSet\n",
+                    "\nimport dev.flagbearer.FlagSet\nimport dev.flagbearer.FlagType\n\
+                     import kotlinx.serialization.json.Json\nimport kotlinx.serialization.json.JsonElement\n",
+                ],
+                class: "\n/** The flags of one token, by their types. */\npublic class Flags(private val set: FlagSet) {\n",
+                accessor: |name, answer, docs| {
+                    let docs = docs.join("\n     *\n     * ");
+                    let Answer { of, expression } = answer;
+                    format!("\n    /**\n     * {docs}\n     */\n    public val {name}: {of}\n        get() = {expression}\n")
+                },
+                end: "}\n",
+            },
+            Self::Swift => Style {
+                imports: ["\nimport Flagbearer\n"; 2],
+                class: "\n/// The flags of one token, by their types.\npublic struct Flags: Sendable {\n    \
+                        private let set: FlagSet\n\n    public init(_ flags: FlagSet) {\n        set = flags\n    }\n",
+                accessor: |name, answer, docs| {
+                    let docs = docs.join("\n    ///\n    /// ");
+                    let Answer { of, expression } = answer;
+                    format!("\n    /// {docs}\n    public var {name}: {of} {{\n        {expression}\n    }}\n")
+                },
+                end: "}\n",
+            },
+            Self::Rust => Style {
+                imports: [
+                    "\nuse flagbearer::flag_set::FlagSet;\n",
+                    "\nuse flagbearer::flag::{FlagType, FlagValue};\nuse flagbearer::flag_set::FlagSet;\n",
+                ],
+                class: "\n/// The flags of one token, by their types.\n#[derive(Debug, Clone, Copy)]\n\
+                        pub struct Flags<'s>(pub &'s FlagSet);\n\nimpl<'s> Flags<'s> {",
+                accessor: |name, answer, docs| {
+                    let docs = docs.join("\n    ///\n    /// ");
+                    let Answer { of, expression } = answer;
+                    format!("\n    /// {docs}\n    pub fn {name}(&self) -> {of} {{\n        {expression}\n    }}\n")
+                },
+                end: "}\n",
+            },
+        }
+    }
+
+    fn answer(self, flag: &Described) -> Answer {
+        let (key, value) = (self.text(&flag.key), &flag.default_value);
+        let text = || self.text(value.as_str().unwrap_or_default());
+        let json = || self.text(&value.to_string());
+        let (of, expression) = match (self, flag.flag_type) {
+            (Self::TypeScript, FlagType::Boolean) => ("boolean", format!("this.#set.getBooleanFlag({key}, {value})")),
+            (Self::TypeScript, FlagType::String) => ("string", format!("this.#set.getStringFlag({key}, {})", text())),
+            (Self::TypeScript, FlagType::Integer) => ("number", format!("this.#set.getIntegerFlag({key}, {value})")),
+            (Self::TypeScript, FlagType::Json) => {
+                ("unknown", format!("this.#set.getFlag<unknown>({key}, {value}, 'json').value"))
+            }
+            (Self::Python, FlagType::Boolean) => {
+                let default = if *value == Value::Bool(true) { "True" } else { "False" };
+                ("bool", format!("self._set.get_boolean_flag({key}, {default})"))
+            }
+            (Self::Python, FlagType::String) => ("str", format!("self._set.get_string_flag({key}, {})", text())),
+            (Self::Python, FlagType::Integer) => ("int", format!("self._set.get_integer_flag({key}, {value})")),
+            (Self::Python, FlagType::Json) => {
+                ("Any", format!("self._set.get_flag({key}, json.loads({}), \"json\").value", json()))
+            }
+            (Self::Kotlin, FlagType::Boolean) => ("Boolean", format!("set.getBooleanFlag({key}, {value})")),
+            (Self::Kotlin, FlagType::String) => ("String", format!("set.getStringFlag({key}, {})", text())),
+            (Self::Kotlin, FlagType::Integer) => ("Long", format!("set.getIntegerFlag({key}, {value}L)")),
+            (Self::Kotlin, FlagType::Json) => {
+                ("JsonElement", format!("set.getFlag({key}, Json.parseToJsonElement({}), FlagType.JSON).value", json()))
+            }
+            (Self::Swift, FlagType::Boolean) => ("Bool", format!("set.getBooleanFlag({key}, defaultValue: {value})")),
+            (Self::Swift, FlagType::String) => ("String", format!("set.getStringFlag({key}, defaultValue: {})", text())),
+            (Self::Swift, FlagType::Integer) => ("Int64", format!("set.getIntegerFlag({key}, defaultValue: {value})")),
+            (Self::Swift, FlagType::Json) => {
+                ("JSON", format!("set.getFlag({key}, defaultValue: JSON(text: {}) ?? .null, type: .json).value", json()))
+            }
+            (Self::Rust, FlagType::Boolean) => ("bool", format!("self.0.get_boolean_flag({key}, {value})")),
+            (Self::Rust, FlagType::String) => {
+                ("std::borrow::Cow<'s, str>", format!("self.0.get_string_flag({key}, {})", text()))
+            }
+            (Self::Rust, FlagType::Integer) => ("i64", format!("self.0.get_integer_flag({key}, {value})")),
+            (Self::Rust, FlagType::Json) => (
+                "FlagValue",
+                format!(
+                    "let default_value = FlagValue::from_text({}, FlagType::Json).expect(\"a value that a flag has\");\n        \
+                     self.0.get_flag({key}, default_value, FlagType::Json).value",
+                    json()
+                ),
+            ),
+        };
+        Answer { of, expression }
+    }
+
+    /// A string literal.
+    fn text(self, text: &str) -> String {
+        let quote = if self == Self::TypeScript { '\'' } else { '"' };
+        let mut literal = String::from(quote);
+        for character in text.chars() {
+            match character {
+                '\\' => literal.push_str("\\\\"),
+                '\n' => literal.push_str("\\n"),
+                '$' if self == Self::Kotlin => literal.push_str("\\$"),
+                _ if character == quote => literal.extend(['\\', quote]),
+                // The end of a line to some, and unseen by all.
+                _ if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+                    let code = u32::from(character);
+                    let _ = match self {
+                        Self::Swift | Self::Rust => write!(literal, "\\u{{{code:x}}}"),
+                        _ => write!(literal, "\\u{code:04x}"),
+                    };
+                }
+                _ => literal.push(character),
+            }
+        }
+        literal.push(quote);
+        literal
+    }
+
+    /// A flag's lines, so that none ends the comment that they stand in.
+    fn docs(self, flag: &Described) -> Vec<String> {
+        let safe = |line: &String| match self {
+            Self::Python => line.replace('\\', "\\\\").replace('"', "'"),
+            Self::TypeScript | Self::Kotlin => line.replace("*/", "* /").replace("/*", "/ *"),
+            Self::Swift | Self::Rust => line.clone(),
+        };
+        flag.about.iter().map(safe).collect()
+    }
+}
