@@ -31,9 +31,28 @@ macro_rules! handlers {
     };
 }
 
-handlers!(none: create_flag flags create_segment segments create_environment environments create_organization organizations create_user users create_application applications create_api_key api_keys create_identity_provider identity_providers changes evaluate explain start_session sessions end_sessions signing_keys rotate_signing_keys create_webhook webhooks pending_changes);
-handlers!(one: flag patch_flag delete_flag settings overrides delete_overrides segment patch_segment delete_segment environment patch_environment delete_environment organization patch_organization delete_organization members user patch_user delete_user application patch_application delete_application api_key patch_api_key delete_api_key identity_provider patch_identity_provider delete_identity_provider change comment_on_change revert_change session end_session organization_flags user_flags left_out_flags create_password_reset raise_min_revision webhook patch_webhook delete_webhook rotate_webhook_secret test_webhook deliveries comment_on_pending_change reject_pending_change withdraw_pending_change);
-handlers!(two: setting put_setting promote_setting put_targeting member put_member delete_member kill_flag revive_flag delivery redeliver);
+handlers!(
+    none:
+    create_flag flags create_segment segments create_environment environments create_organization
+    organizations create_user users create_application applications create_api_key api_keys
+    create_identity_provider identity_providers changes evaluate explain start_session sessions end_sessions
+    signing_keys rotate_signing_keys create_webhook webhooks pending_changes
+);
+handlers!(
+    one:
+    flag patch_flag delete_flag settings overrides delete_overrides segment patch_segment delete_segment
+    environment patch_environment delete_environment organization patch_organization delete_organization
+    members user patch_user delete_user application patch_application delete_application api_key patch_api_key
+    delete_api_key identity_provider patch_identity_provider delete_identity_provider change comment_on_change
+    revert_change session end_session organization_flags user_flags left_out_flags create_password_reset
+    raise_min_revision webhook patch_webhook delete_webhook rotate_webhook_secret test_webhook deliveries
+    comment_on_pending_change reject_pending_change withdraw_pending_change
+);
+handlers!(
+    two:
+    setting put_setting promote_setting put_targeting member put_member delete_member kill_flag revive_flag
+    delivery redeliver
+);
 
 pub async fn archive_flag(State(app): State<App>, Path(flag): One, call: Caller) -> Result<Answer> {
     app.control.archive_flag(&call, &flag, true).await
