@@ -1533,13 +1533,13 @@ public struct NativeOptions: Equatable, Hashable {
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
-    public init(issuer: String, audience: String?, clientId: String?, profile: String?,
+    public init(issuer: String, audience: String? = nil, clientId: String? = nil, profile: String? = nil,
         /**
          * Seconds.
-         */leeway: Double?, jwksUri: String?, discovery: Bool,
+         */leeway: Double? = nil, jwksUri: String? = nil, discovery: Bool = false,
         /**
          * A random number, where the watermark is to be followed.
-         */followSeed: UInt64?) {
+         */followSeed: UInt64? = nil) {
         self.issuer = issuer
         self.audience = audience
         self.clientId = clientId

@@ -42,7 +42,7 @@ final class VectorsTests: XCTestCase {
             }
             let options = NativeOptions(
                 issuer: settings["issuer"].string!, audience: settings["audience"].string, clientId: settings["client_id"].string,
-                profile: settings["profile"].string, leeway: leeway, jwksUri: nil, discovery: false, followSeed: nil
+                profile: settings["profile"].string, leeway: leeway
             )
             readers[name] = try Flagbearer(options: options, fetch: { _ in jwks }, onRead: nil, clock: { now })
         }

@@ -1,5 +1,6 @@
 package dev.flagbearer
 
+import dev.flagbearer.internal.NativeOptions
 import dev.flagbearer.testing.Testing
 import java.util.Base64
 import kotlinx.coroutines.runBlocking
@@ -51,12 +52,12 @@ class VectorsTest {
     }
 
     private fun reader(settings: JsonObject, jwks: ByteArray, now: Long) = Flagbearer(
-        Flagbearer.options(
+        NativeOptions(
             issuer = settings.text("issuer")!!,
             audience = settings.text("audience"),
             clientId = settings.text("client_id"),
-            profile = settings.text("profile")?.let { name -> Profile.entries.single { it.text == name } },
-            leeway = settings["leeway"]?.jsonPrimitive?.double?.let { with(kotlin.time.Duration.Companion) { it.seconds } },
+            profile = settings.text("profile"),
+            leeway = settings["leeway"]?.jsonPrimitive?.double,
         ),
         fetch = { jwks },
         onRead = null,

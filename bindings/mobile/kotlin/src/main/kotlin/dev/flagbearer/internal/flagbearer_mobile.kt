@@ -2896,25 +2896,25 @@ public object FfiConverterTypeNativeLimits: FfiConverterRustBuffer<NativeLimits>
 data class NativeOptions (
     val `issuer`: kotlin.String
     ,
-    val `audience`: kotlin.String?
+    val `audience`: kotlin.String? = null
     ,
-    val `clientId`: kotlin.String?
+    val `clientId`: kotlin.String? = null
     ,
-    val `profile`: kotlin.String?
+    val `profile`: kotlin.String? = null
     ,
     /**
      * Seconds.
      */
-    val `leeway`: kotlin.Double?
+    val `leeway`: kotlin.Double? = null
     ,
-    val `jwksUri`: kotlin.String?
+    val `jwksUri`: kotlin.String? = null
     ,
-    val `discovery`: kotlin.Boolean
+    val `discovery`: kotlin.Boolean = false
     ,
     /**
      * A random number, where the watermark is to be followed.
      */
-    val `followSeed`: kotlin.ULong?
+    val `followSeed`: kotlin.ULong? = null
 
 ){
 
