@@ -2,7 +2,7 @@
 
 const { test } = require('node:test')
 const assert = require('node:assert/strict')
-const { Flagbearer, FlagbearerError } = require('@flagbearer/node')
+const { Flagbearer, FlagSet, FlagbearerError } = require('@flagbearer/node')
 const testing = require('@flagbearer/node/testing')
 const { read, each, codeOf } = require('./vectors.js')
 
@@ -71,6 +71,20 @@ test('getters.json: every getter answers the value or the default and why', () =
         if (type in TYPES) assert.ok(Object.is(flags[TYPES[type]](key, defaultValue), value))
       }
     }
+  })
+})
+
+test('flag_sets.json: a set of values has their types, or is refused with the place of the fault', () => {
+  each(read('flag_sets.json').cases, ({ flags, expect, error }) => {
+    let set
+    try {
+      set = FlagSet.of(flags)
+    } catch ({ code, pointer }) {
+      return assert.deepEqual({ code, pointer }, error)
+    }
+    const keys = Object.keys(set.getAllFlags())
+    const found = keys.map((key) => set.getFlag(key)).map(({ code, type, value }) => [code, { type, value }])
+    assert.deepEqual(Object.fromEntries(found), expect)
   })
 })
 
