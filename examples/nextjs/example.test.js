@@ -1,20 +1,13 @@
 // The example as it is delivered: built, started, and in a real browser, against a real server.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { after, before, beforeEach, test } from 'node:test'
-import { chromium } from 'playwright-core'
 import { startFlagbearer } from '../hono/flagbearer.js'
+import { FOLDER, enter, freePort, run, startBrowser, startNext } from './harness.js'
 import { ALICE, ALICE_ID, ORGANIZATION, fill } from './sample.js'
-
-const FOLDER = fileURLToPath(new URL('.', import.meta.url))
 
 let server
 let site
@@ -24,47 +17,15 @@ let scratch
 let browser
 let page
 
-async function freePort() {
-  const listener = createServer().listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address()
-  listener.close()
-  return String(port)
-}
-
 /** Moves the application's clock ahead of everybody else's. */
 const clockAhead = (seconds) => writeFileSync(join(scratch, 'ahead'), String(seconds))
 
-/** Runs a program of this folder until it is ready; answers how to end it, and what it has said. */
-async function run(args, env) {
-  const child = spawn(process.execPath, args, { cwd: FOLDER, env, stdio: ['ignore', 'pipe', 'pipe'] })
-  const running = { output: '' }
-  const ended = once(child, 'exit')
-  running.end = async () => {
-    child.kill('SIGTERM')
-    return (await ended)[0]
-  }
-  await new Promise((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk) => {
-        running.output += chunk
-        if (/Ready in/.test(running.output)) resolve()
-      })
-    }
-    ended.then(() => reject(new Error(`it has ended:\n${running.output}`)))
-  })
-  return running
-}
-
-const startNext = (port, settings) =>
-  run(['node_modules/next/dist/bin/next', 'start', '--port', port], {
-    PATH: process.env.PATH,
-    NEXT_TELEMETRY_DISABLED: '1',
+/** Starts the application with a clock that can be moved. */
+const startExample = (port, settings) =>
+  startNext(port, {
     NODE_OPTIONS: `--require ${FOLDER}clock.cjs`,
     CLOCK_AHEAD: join(scratch, 'ahead'),
     FLAGBEARER_ISSUER: server.url,
-    FLAGBEARER_SITE_URL: `http://localhost:${port}`,
-    FLAGBEARER_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
     FLAGBEARER_FOLLOW_WATERMARK: 'true',
     ...settings,
   })
@@ -75,11 +36,8 @@ before(async () => {
   const port = await freePort()
   site = `http://localhost:${port}`
   application = await fill(server, site)
-  next = await startNext(port, application)
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-background-networking'],
-  })
+  next = await startExample(port, application)
+  browser = await startBrowser()
   page = await browser.newPage()
   page.setDefaultTimeout(30_000)
 })
@@ -101,9 +59,7 @@ const override = (flag, value) => server.call('PUT', `/flags/${flag}/organizatio
 
 async function signIn() {
   assert.ok(isAtIssuer(), page.url())
-  await page.locator('input[name=email]').fill(ALICE.email)
-  await page.locator('input[name=password]').fill(ALICE.password)
-  await page.locator('input[name=password]').press('Enter')
+  await enter(page)
   await page.waitForURL(`${site}/**`)
 }
 
@@ -356,7 +312,7 @@ test('signing out ends it in the application and at the issuer', async () => {
 test('on a site with TLS cookies are for that host alone, and one without is refused', async () => {
   const at = async (settings) => {
     const port = await freePort()
-    const other = await startNext(port, { ...application, ...settings })
+    const other = await startExample(port, { ...application, ...settings })
     try {
       const response = await fetch(`http://localhost:${port}/api/auth/sign-in`, { redirect: 'manual' })
       return { status: response.status, cookies: response.headers.getSetCookie(), location: response.headers.get('location'), other }
@@ -388,9 +344,7 @@ test('one command starts all of it', async () => {
     assert.match(started.output, /sign in as alice@example\.com/)
     const somebody = await (await browser.newContext()).newPage()
     await somebody.goto(`http://localhost:${port}/dashboard`)
-    await somebody.locator('input[name=email]').fill(ALICE.email)
-    await somebody.locator('input[name=password]').fill(ALICE.password)
-    await somebody.locator('input[name=password]').press('Enter')
+    await enter(somebody)
     await somebody.getByText('Standard features').waitFor()
   } finally {
     assert.equal(await started.end(), 0)

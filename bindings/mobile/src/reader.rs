@@ -14,14 +14,21 @@ use super::{Result, instant};
 #[derive(Debug, uniffi::Record)]
 pub struct NativeOptions {
     pub issuer: String,
+    #[uniffi(default)]
     pub audience: Option<String>,
+    #[uniffi(default)]
     pub client_id: Option<String>,
+    #[uniffi(default)]
     pub profile: Option<String>,
     /// Seconds.
+    #[uniffi(default)]
     pub leeway: Option<f64>,
+    #[uniffi(default)]
     pub jwks_uri: Option<String>,
+    #[uniffi(default)]
     pub discovery: bool,
     /// A random number, where the watermark is to be followed.
+    #[uniffi(default)]
     pub follow_seed: Option<u64>,
 }
 

@@ -22,7 +22,7 @@ const { core, ...reader } = edge(new WebAssembly.Module(MODULE))
 const testing = { ...core, flagSetOfClaim: (claim) => new reader.FlagSet(core.flagSetOfClaim(claim)) }
 
 /** What is sealed in cookies, and refreshed, is not for the edge. */
-const isReaders = (title) => /^(tokens|claims|getters|jwks)\.json/.test(title)
+const isReaders = (title) => /^(tokens|claims|getters|flag_sets|jwks)\.json/.test(title)
 
 const cases = (t) => readerVectors({ ...reader, testing, read, assert, at: (now) => t.mock.method(Date, 'now', () => now() * 1000) })
 for (const title of Object.keys(cases()).filter(isReaders)) test(`WebAssembly: ${title}`, (t) => cases(t)[title]())

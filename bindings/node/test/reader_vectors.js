@@ -9,7 +9,7 @@ const TYPES = { boolean: 'getBooleanFlag', string: 'getStringFlag', integer: 'ge
  * The cases, by what they show. `testing` has the doors of the reader's core; `read` answers a file of vectors, and `at` takes what
  * answers the clock's second from then on.
  */
-function readerVectors({ Flagbearer, FlagbearerError, testing, read, assert, at }) {
+function readerVectors({ Flagbearer, FlagSet, FlagbearerError, testing, read, assert, at }) {
   /** Runs each case under its name; a list without cases proves nothing. */
   async function each(list, run) {
     assert.ok(list.length > 0)
@@ -88,6 +88,19 @@ function readerVectors({ Flagbearer, FlagbearerError, testing, read, assert, at 
             if (type in TYPES) assert.ok(Object.is(flags[TYPES[type]](key, defaultValue), value))
           }
         }
+      })
+    },
+    'flag_sets.json: a set of values has their types, or is refused with the place of the fault': async () => {
+      await each(read('flag_sets.json').cases, async ({ flags, expect, error }) => {
+        let set
+        try {
+          set = FlagSet.of(flags)
+        } catch ({ code, pointer }) {
+          return assert.deepEqual({ code, pointer }, error)
+        }
+        const keys = Object.keys(set.getAllFlags())
+        const found = keys.map((key) => set.getFlag(key)).map(({ code, type, value }) => [code, { type, value }])
+        assert.deepEqual(Object.fromEntries(found), expect)
       })
     },
     'getters.json: two sets differ in the keys that are listed': async () => {

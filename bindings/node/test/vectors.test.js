@@ -2,13 +2,13 @@
 
 const { test } = require('node:test')
 const assert = require('node:assert/strict')
-const { Flagbearer, FlagbearerError } = require('@flagbearer/node')
+const reader = require('@flagbearer/node')
 const testing = require('@flagbearer/node/testing')
 const { readerVectors } = require('./reader_vectors.js')
 const { read, each } = require('./vectors.js')
 
 const cases = (t) =>
-  readerVectors({ Flagbearer, FlagbearerError, testing, read, assert, at: (now) => t.mock.method(Date, 'now', () => now() * 1000) })
+  readerVectors({ ...reader, testing, read, assert, at: (now) => t.mock.method(Date, 'now', () => now() * 1000) })
 
 for (const title of Object.keys(cases())) test(title, (t) => cases(t)[title]())
 

@@ -106,14 +106,15 @@ impl Material {
                 if n.first() == Some(&0) || e.first() == Some(&0) {
                     return refused("an RSA number starts with a zero byte, against RFC 7518 §6.3.1.1");
                 }
+                // The product of two odd primes, and an exponent that has an inverse (RFC 8017 §3.1).
+                if [n, e].iter().any(|number| number.last().is_none_or(|last| last % 2 == 0)) {
+                    return refused("an RSA number is even");
+                }
                 if !(256..=1024).contains(&n.len()) || (n.len() == 256 && n.first().is_none_or(|first| *first < 0x80)) {
                     return refused("an RSA key has 2048 to 8192 bits");
                 }
                 if e.len() < 3 || e.len() > 4 || e.as_slice() < [1, 0, 1].as_slice() && e.len() == 3 {
                     return refused("an RSA exponent is at least 65537, and fits 32 bits");
-                }
-                if [n, e].iter().any(|number| number.last().is_none_or(|last| last % 2 == 0)) {
-                    return refused("an RSA number is even, and nothing can be signed with such a key");
                 }
             }
         }

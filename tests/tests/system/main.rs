@@ -24,6 +24,7 @@ mod erasure;
 mod evaluate;
 mod exchange;
 mod explain;
+mod failures;
 mod first_path;
 mod flags;
 mod freshness;

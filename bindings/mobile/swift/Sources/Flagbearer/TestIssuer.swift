@@ -24,11 +24,13 @@ public final class TestIssuer: Sendable {
     }
 
     /// A reader of its tokens, which asks nobody.
-    public func flagbearer() throws -> Flagbearer {
+    public func flagbearer(onRead: ReadHook? = nil) throws -> Flagbearer {
         let keys = Data(jwks.utf8)
-        return profile == .flagbearer
-            ? try Flagbearer(issuer: issuer, audience: clientId, fetch: { _ in keys })
-            : try Flagbearer(issuer: issuer, clientId: clientId, profile: profile, fetch: { _ in keys })
+        let isOurs = profile == .flagbearer
+        return try Flagbearer(
+            issuer: issuer, audience: isOurs ? clientId : nil, clientId: isOurs ? nil : clientId, profile: profile,
+            fetch: { _ in keys }, onRead: onRead
+        )
     }
 
     /// A token with these flags, whose types are those of their values: see `FlagSet.init(of:)`. With `expiresIn` below

@@ -705,6 +705,18 @@ public static func ofClaim(featureFlags: String)throws  -> NativeFlagSet  {
 })
 }
 
+    /**
+     * The flag set of flags by key, as JSON text, for tests.
+     */
+public static func ofFlags(flags: String)throws  -> NativeFlagSet  {
+    return try  FfiConverterTypeNativeFlagSet_lift(try rustCallWithError(FfiConverterTypeNativeError_lift) {
+        uniffiCallStatus in
+    uniffi_flagbearer_mobile_fn_constructor_nativeflagset_of_flags(
+        FfiConverterString.lower(flags),uniffiCallStatus
+    )
+})
+}
+
 
 
 open func changedFrom(older: NativeFlagSet) -> [String]  {
@@ -1533,13 +1545,13 @@ public struct NativeOptions: Equatable, Hashable {
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
-    public init(issuer: String, audience: String?, clientId: String?, profile: String?,
+    public init(issuer: String, audience: String? = nil, clientId: String? = nil, profile: String? = nil,
         /**
          * Seconds.
-         */leeway: Double?, jwksUri: String?, discovery: Bool,
+         */leeway: Double? = nil, jwksUri: String? = nil, discovery: Bool = false,
         /**
          * A random number, where the watermark is to be followed.
-         */followSeed: UInt64?) {
+         */followSeed: UInt64? = nil) {
         self.issuer = issuer
         self.audience = audience
         self.clientId = clientId
@@ -2816,6 +2828,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_claim() != 50174) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_flags() != 29594) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_flagbearer_mobile_checksum_constructor_nativereader_new() != 12813) {

@@ -30,9 +30,7 @@ final class SessionTests: XCTestCase {
         }
 
         func session(_ store: TokenStore, _ offline: OfflinePolicy, later: Int64 = 0, online: Bool = true) throws -> Session {
-            let options = NativeOptions(
-                issuer: issuer, audience: "api", clientId: nil, profile: nil, leeway: nil, jwksUri: nil, discovery: false, followSeed: nil
-            )
+            let options = NativeOptions(issuer: issuer, audience: "api")
             let (jwks, at) = (self.jwks, now + later * 1000)
             let fetch: Fetch = { _ in
                 guard online else { throw URLError(.notConnectedToInternet) }

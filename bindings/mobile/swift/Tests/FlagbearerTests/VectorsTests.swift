@@ -42,7 +42,7 @@ final class VectorsTests: XCTestCase {
             }
             let options = NativeOptions(
                 issuer: settings["issuer"].string!, audience: settings["audience"].string, clientId: settings["client_id"].string,
-                profile: settings["profile"].string, leeway: leeway, jwksUri: nil, discovery: false, followSeed: nil
+                profile: settings["profile"].string, leeway: leeway
             )
             readers[name] = try Flagbearer(options: options, fetch: { _ in jwks }, onRead: nil, clock: { now })
         }
@@ -72,6 +72,17 @@ final class VectorsTests: XCTestCase {
             let claim = try encodeClaim(dialect: item["dialect"].string!, flags: item["flags"].text)
             XCTAssertEqual(claim, item["claim"].string)
             XCTAssertEqual(Int64(claim.utf8.count), item["size"].integer)
+        }
+    }
+
+    func testASetOfValuesHasTheirTypesOrIsRefused() throws {
+        for item in try cases("flag_sets.json", "cases") {
+            let name = item["name"].string!
+            var set: FlagSet?
+            let refused = try code { set = try FlagSet(of: item["flags"].members) }
+            XCTAssertEqual(refused, item["error"]["code"].string, name)
+            guard let set else { continue }
+            XCTAssertEqual(set.getAllFlags(), item["expect"].members.mapValues { $0["value"] }, name)
         }
     }
 

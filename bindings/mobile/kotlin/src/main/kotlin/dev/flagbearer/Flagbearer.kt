@@ -58,7 +58,16 @@ public class Flagbearer internal constructor(
         fetch: Fetch? = null,
         onRead: ReadHook? = null,
     ) : this(
-        options(issuer, audience, clientId, profile, leeway, jwksUri, discovery, followWatermark),
+        NativeOptions(
+            issuer = issuer.crossable(),
+            audience = audience?.crossable(),
+            clientId = clientId?.crossable(),
+            profile = profile?.text,
+            leeway = leeway?.toDouble(DurationUnit.SECONDS),
+            jwksUri = jwksUri?.crossable(),
+            discovery = discovery,
+            followSeed = if (followWatermark) Random.nextULong() else null,
+        ),
         fetch,
         onRead,
         System::currentTimeMillis,
@@ -144,25 +153,5 @@ public class Flagbearer internal constructor(
 
     internal companion object {
         val LIMITS by lazy { limits() }
-
-        fun options(
-            issuer: String,
-            audience: String? = null,
-            clientId: String? = null,
-            profile: Profile? = null,
-            leeway: Duration? = null,
-            jwksUri: String? = null,
-            discovery: Boolean = false,
-            followWatermark: Boolean = false,
-        ) = NativeOptions(
-            issuer = issuer.crossable(),
-            audience = audience?.crossable(),
-            clientId = clientId?.crossable(),
-            profile = profile?.text,
-            leeway = leeway?.toDouble(DurationUnit.SECONDS),
-            jwksUri = jwksUri?.crossable(),
-            discovery = discovery,
-            followSeed = if (followWatermark) Random.nextULong() else null,
-        )
     }
 }

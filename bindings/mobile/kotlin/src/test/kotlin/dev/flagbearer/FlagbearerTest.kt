@@ -1,7 +1,7 @@
 package dev.flagbearer
 
 import com.sun.net.httpserver.HttpExchange
-
+import dev.flagbearer.internal.NativeOptions
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import kotlin.time.Duration.Companion.hours
@@ -31,7 +31,7 @@ class FlagbearerTest {
     private val reader = reader()
 
     private fun reader(fetch: Fetch? = null, onRead: ReadHook? = null) = Flagbearer(
-        Flagbearer.options(issuer = issuer.url, audience = "api"),
+        NativeOptions(issuer = issuer.url, audience = "api"),
         fetch,
         onRead,
         clock = { System.currentTimeMillis() + ahead.inWholeMilliseconds },

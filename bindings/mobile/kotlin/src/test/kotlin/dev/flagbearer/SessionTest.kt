@@ -1,5 +1,6 @@
 package dev.flagbearer
 
+import dev.flagbearer.internal.NativeOptions
 import kotlin.time.Duration.Companion.hours
 import kotlin.time.Duration.Companion.minutes
 import kotlin.time.Duration.Companion.seconds
@@ -26,7 +27,7 @@ class SessionTest {
 
     private fun session(policy: OfflinePolicy) = Session(
         Flagbearer(
-            Flagbearer.options(issuer = issuer.url, audience = "api"),
+            NativeOptions(issuer = issuer.url, audience = "api"),
             fetch = null,
             onRead = null,
             clock = { System.currentTimeMillis() + ahead.inWholeMilliseconds },

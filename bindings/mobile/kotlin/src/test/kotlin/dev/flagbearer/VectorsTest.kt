@@ -1,5 +1,6 @@
 package dev.flagbearer
 
+import dev.flagbearer.internal.NativeOptions
 import dev.flagbearer.testing.Testing
 import java.util.Base64
 import kotlinx.coroutines.runBlocking
@@ -51,12 +52,12 @@ class VectorsTest {
     }
 
     private fun reader(settings: JsonObject, jwks: ByteArray, now: Long) = Flagbearer(
-        Flagbearer.options(
+        NativeOptions(
             issuer = settings.text("issuer")!!,
             audience = settings.text("audience"),
             clientId = settings.text("client_id"),
-            profile = settings.text("profile")?.let { name -> Profile.entries.single { it.text == name } },
-            leeway = settings["leeway"]?.jsonPrimitive?.double?.let { with(kotlin.time.Duration.Companion) { it.seconds } },
+            profile = settings.text("profile"),
+            leeway = settings["leeway"]?.jsonPrimitive?.double,
         ),
         fetch = { jwks },
         onRead = null,
@@ -130,6 +131,17 @@ class VectorsTest {
         is Boolean -> flags.getBooleanFlag(key, default)
         is String -> flags.getStringFlag(key, default)
         else -> flags.getIntegerFlag(key, default as Long)
+    }
+
+    @TestFactory
+    fun `a set of values has their types, or is refused with the place of the fault`() = each(vectors("flag_sets.json"), "cases") { case ->
+        case["error"]?.let { error ->
+            val refused = assertThrows(FlagbearerException.DocumentRefused::class.java) { FlagSet.of(case.getValue("flags").jsonObject) }
+            return@each assertEquals(error, json("code" to refused.code, "pointer" to refused.pointer))
+        }
+        val flags = FlagSet.of(case.getValue("flags").jsonObject).getAllFlags()
+        val found = flags.mapValues { (_, value) -> json("type" to typeOf(value).name, "value" to element(value)) }
+        assertEquals(normal(case.getValue("expect")), normal(JsonObject(found)))
     }
 
     @TestFactory

@@ -4,6 +4,7 @@ import dev.flagbearer.FlagSet
 import dev.flagbearer.Flagbearer
 import dev.flagbearer.FlagbearerException
 import dev.flagbearer.Profile
+import dev.flagbearer.ReadHook
 import dev.flagbearer.crossable
 import dev.flagbearer.internal.NativeTestIssuer
 import dev.flagbearer.translated
@@ -29,9 +30,17 @@ public class TestIssuer(
     public val jwks: String = translated { native.jwks() }
 
     /** A reader of its tokens, which asks nobody. */
-    public fun flagbearer(): Flagbearer =
-        if (profile == Profile.FLAGBEARER) Flagbearer(issuer, audience = clientId, fetch = { jwks.toByteArray() })
-        else Flagbearer(issuer, clientId = clientId, profile = profile, fetch = { jwks.toByteArray() })
+    public fun flagbearer(onRead: ReadHook? = null): Flagbearer {
+        val isOurs = profile == Profile.FLAGBEARER
+        return Flagbearer(
+            issuer,
+            audience = clientId.takeIf { isOurs },
+            clientId = clientId.takeUnless { isOurs },
+            profile = profile,
+            fetch = { jwks.toByteArray() },
+            onRead = onRead,
+        )
+    }
 
     /**
      * A token with these flags, whose types are those of their values: see [FlagSet.of].
