@@ -1,11 +1,13 @@
 'use strict'
 
 // First and repeated verification of a token and reading of a flag, beside fast-jwt and jose doing the same: `npm run bench`. jose
-// remembers nothing, so that it has no part in repeated verification.
+// remembers nothing, so that it has no part in repeated verification. The reader for the edge has its signatures from Web Crypto, as
+// jose has.
 // CPU time, because it is the figure that a shared machine disturbs least; rounds alternate, medians are printed.
 
 const crypto = require('node:crypto')
 const { createVerifier } = require('fast-jwt')
+const edge = require('../edge/index.js')
 const { Flagbearer } = require('../index.js')
 
 const ISSUER = 'https://flags.example.com'
@@ -77,8 +79,8 @@ async function compare(algorithm) {
   // Every token has come in a request of its own, as a string that nobody has looked at before.
   const arrived = () => tokens.map((token) => Buffer.from(token, 'latin1').toString('latin1'))
 
-  const reader = async () => {
-    const made = new Flagbearer({ issuer: ISSUER, audience: 'api', fetch: async () => Response.json({ keys: [jwk] }) })
+  const reader = async (Class = Flagbearer) => {
+    const made = new Class({ issuer: ISSUER, audience: 'api', fetch: async () => Response.json({ keys: [jwk] }) })
     await made.verify(sign(algorithm, privateKey, 'first'))
     return made
   }
@@ -98,7 +100,9 @@ async function compare(algorithm) {
   // A reader that has seen none of the tokens, each round.
   const firstTimes = await measure(first, arrived, async () => (ours = await reader()))
   const again = [verifyOurs, async (token) => on(remembering(token).feature_flags.feature_number_15.v)]
-  return { first: firstTimes, again: await measure(again, arrived) }
+  const againTimes = await measure(again, arrived)
+  const edgeTimes = await measure([verifyOurs, first[2]], arrived, async () => (ours = await reader(edge.Flagbearer)))
+  return { first: firstTimes, again: againTimes, edge: edgeTimes }
 }
 
 async function read() {
@@ -129,9 +133,10 @@ async function main() {
     console.log(`${name.padEnd(44)}${cells}${ratios}`)
   }
   for (const algorithm of Object.keys(KEYS)) {
-    const { first, again } = await compare(algorithm)
+    const { first, again, edge } = await compare(algorithm)
     row(`${algorithm}, a token seen first`, first)
     row(`${algorithm}, the same token again`, again)
+    row(`${algorithm}, a token seen first, at the edge`, [edge[0], undefined, edge[1]])
   }
   console.log(`reading a flag afterwards: ${(await read()).toFixed(1)} ns of CPU`)
 }
