@@ -27,6 +27,7 @@ mod explain;
 mod first_path;
 mod flags;
 mod freshness;
+mod gate;
 mod guide;
 mod histories;
 mod identity_providers;
