@@ -11,6 +11,9 @@ const decoder = new TextDecoder()
 /** What stands between texts that cross as one. */
 const SEPARATOR = '\u001e'
 
+/** A byte of a token; what is signed ends before the last one. */
+const DOT = '.'.charCodeAt(0)
+
 /** How the platform checks a signature, by the key's type. */
 const ALGORITHMS = {
   OKP: { name: 'Ed25519' },
@@ -111,11 +114,12 @@ module.exports = (module) => {
     }
 
     verify(token, now) {
-      const number = this.#instance.call('prepare', token, now)
+      const bytes = encoder.encode(token)
+      const number = this.#instance.call('prepare', bytes, now)
       if (number === 0) return null
       const signature = this.#instance.bytes
       const key = this.#instance.ask('key', undefined, number)
-      return this.#release(number, key, signature, encoder.encode(token.slice(0, token.lastIndexOf('.'))))
+      return this.#release(number, key, signature, bytes.subarray(0, bytes.lastIndexOf(DOT)))
     }
 
     async #release(number, key, signature, input) {
