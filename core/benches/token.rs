@@ -255,7 +255,7 @@ fn claims() {
     let token = key.signer(TYPE_ACCESS_TOKEN).unwrap().sign(&write_claims()).unwrap();
     let payload = token.split('.').nth(1).unwrap();
     let keys: Arc<KeySet> = Arc::new([key.public_key().unwrap()].into_iter().collect());
-    let prepare = |token: &str| verifier.prepare(token, NOW).unwrap().awaiting(keys.clone()).release(true).unwrap().0;
+    let prepare = |token: &str| verifier.prepare(token, NOW).unwrap().pending(keys.clone()).release(true).unwrap().0;
     compare(
         "prepare: parse and decide / serde_json::Value",
         200,

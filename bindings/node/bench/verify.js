@@ -128,8 +128,8 @@ async function read() {
 async function main() {
   console.log('verification and one read, µs of CPU             ours  fast-jwt     jose   ours/fast-jwt   ours/jose')
   const row = (name, [ours, ...peers]) => {
-    const cells = [ours, ...peers].map((value, i) => value.toFixed(1).padStart(i === 1 ? 10 : 9)).join('').padEnd(28)
-    const ratios = peers.map((peer, i) => (ours / peer).toFixed(2).padStart(i === 0 ? 16 : 12)).join('')
+    const cells = [ours, ...peers].map((value, i) => (value?.toFixed(1) ?? '').padStart(i === 1 ? 10 : 9)).join('').padEnd(28)
+    const ratios = peers.map((peer, i) => (peer ? (ours / peer).toFixed(2) : '').padStart(i === 0 ? 16 : 12)).join('')
     console.log(`${name.padEnd(44)}${cells}${ratios}`)
   }
   for (const algorithm of Object.keys(KEYS)) {

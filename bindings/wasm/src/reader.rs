@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flagbearer::reader::{FETCH_TIMEOUT_SECONDS, KeySource, MAX_BODY_BYTES, Memory, Poll, Reader, Response};
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{Awaiting, Verifier, VerifierOptions};
+use flagbearer::token::{Pending, Verifier, VerifierOptions};
 
 use super::{ANSWERED, NOTHING, answer, next_number, refuse, taken, taken_text, taken_texts};
 
@@ -23,7 +23,7 @@ struct Checked {
     token: String,
     /// As a JWK.
     key: String,
-    awaiting: Awaiting,
+    awaiting: Pending,
 }
 
 impl Hosted {
@@ -97,7 +97,7 @@ pub extern "C" fn prepare(now: f64) -> f64 {
             let Some((prepared, keys)) = prepared else { return Ok(None) };
             let key = prepared.key(&keys)?.jwk();
             answer(prepared.signature());
-            Ok(Some((key, prepared.awaiting(keys))))
+            Ok(Some((key, prepared.pending(keys))))
         });
         match prepared {
             Ok(Some((key, awaiting))) => {

@@ -76,7 +76,7 @@ impl Verifier {
 
     /// Parses the token and decides everything but its signature.
     ///
-    /// Errors: `TokenMalformed`, `AlgorithmUnsupported`. What else is wrong with it is told by [`Awaiting::release`].
+    /// Errors: `TokenMalformed`, `AlgorithmUnsupported`. What else is wrong with it is told by [`Pending::release`].
     pub fn prepare<'t>(&self, token: &'t str, now: Timestamp) -> Result<Prepared<'t>> {
         let Compact { header, signing_input, payload, signature } = Compact::parse(token)?;
         // Parsed before the algorithm is looked at: a malformed token is malformed whatever it claims to be signed with.
@@ -193,25 +193,25 @@ impl Prepared<'_> {
     #[cfg(feature = "crypto")]
     pub fn verify(self, keys: Arc<KeySet>) -> Result<(FlagSet, Receipt)> {
         self.signed.check(&keys)?;
-        self.awaiting(keys).release(true)
+        self.pending(keys).release(true)
     }
 
     /// What was decided, without the token, for a host that checks [`Prepared::signature`] by itself and takes its time over it.
     /// `keys` are those among which [`Prepared::key`] was found.
-    pub fn awaiting(self, keys: Arc<KeySet>) -> Awaiting {
-        Awaiting { receipt: Receipt { lifetime: self.lifetime, keys }, outcome: self.outcome }
+    pub fn pending(self, keys: Arc<KeySet>) -> Pending {
+        Pending { receipt: Receipt { lifetime: self.lifetime, keys }, outcome: self.outcome }
     }
 }
 
 /// What becomes of a token once its signature has been checked.
 #[derive(Debug)]
 #[must_use]
-pub struct Awaiting {
+pub struct Pending {
     receipt: Receipt,
     outcome: Result<FlagSet>,
 }
 
-impl Awaiting {
+impl Pending {
     /// The outcome, for a caller who says whether the token's signature is that of its key: nothing of a forged token is told.
     ///
     /// Errors: those of [`Verifier::verify`].
