@@ -63,7 +63,7 @@ impl Attributes {
     /// Errors: those of [`Attributes::parse`], in what is wanted; `DOCUMENT_MALFORMED` where the text is not JSON.
     pub fn read_some(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let found = deserializer.deserialize_map(Wanted(wanted));
+        let found = deserializer.deserialize_map(Wanted(wanted)).and_then(|found| deserializer.end().map(|()| found));
         let found = found.map_err(|error| Error::new(ErrorCode::DocumentMalformed, error.to_string()))?;
         let mut attributes = Vec::with_capacity(found.len());
         for (name, value) in found {
