@@ -266,6 +266,10 @@ fn structure(cases: &mut Cases<'_>) {
             "the JSON form of a signature",
             json!({"payload": payload, "protected": header, "signature": signature}).to_string(),
         ),
+        (
+            "the JSON form of several signatures",
+            json!({"payload": payload, "signatures": [{"protected": header, "signature": signature}]}).to_string(),
+        ),
         ("a space before", format!(" {token}")),
         ("a line break behind", format!("{token}\n")),
         ("the word Bearer before", format!("Bearer {token}")),
@@ -303,6 +307,10 @@ fn structure(cases: &mut Cases<'_>) {
         ("claims with a byte order mark", bytes(usual.as_bytes(), &bom(&claims(&[])))),
         ("claims in UTF-16", bytes(usual.as_bytes(), &utf16(&claims(&[])))),
         (
+            "claims that are compressed, as in an encrypted token",
+            bytes(usual.replace('{', r#"{"zip":"DEF","#).as_bytes(), &deflated(&claims(&[]))),
+        ),
+        (
             "claims nested without end",
             bytes(usual.as_bytes(), claims(&[("deep", &("[".repeat(200) + &"]".repeat(200)))]).as_bytes()),
         ),
@@ -311,6 +319,12 @@ fn structure(cases: &mut Cases<'_>) {
     for (name, token) in list {
         cases.refuse(name, "flagbearer", "TOKEN_MALFORMED", token);
     }
+}
+
+/// A DEFLATE stream (RFC 1951 §3.2.4) of one block that is stored as it is.
+fn deflated(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap();
+    [&[1], length.to_le_bytes().as_slice(), &(!length).to_le_bytes(), text.as_bytes()].concat()
 }
 
 fn header(cases: &mut Cases<'_>) {
@@ -450,7 +464,10 @@ fn keys_and_signatures(cases: &mut Cases<'_>) {
         ("a kid of 128 bytes", usual.replace(&kid, &long)),
         ("a kid that is a path", usual.replace(&kid, "../../../../dev/null")),
         ("a kid that is a piece of SQL", usual.replace(&kid, "' OR '1'='1")),
+        ("a kid that is an address", usual.replace(&kid, "https://evil.example.com/keys")),
+        ("a kid with a NUL", usual.replace(&kid, "a\\u0000b")),
         ("a kid that JavaScript knows", usual.replace(&kid, "__proto__")),
+        ("a kid that every object of JavaScript has", usual.replace(&kid, "constructor")),
         ("a kid in capitals", usual.replace(&kid, &kid.to_uppercase())),
     ] {
         let token = cases.under(&header);
@@ -471,8 +488,10 @@ fn keys_and_signatures(cases: &mut Cases<'_>) {
     let pair =
         EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &cases.keys.0["ES256"].to_pkcs8().unwrap()).unwrap();
     let der = pair.sign(&SystemRandom::new(), es256_input.as_bytes()).unwrap();
+    let es256_bytes = URL_SAFE_NO_PAD.decode(es256_signature).unwrap();
     let rs256 = cases.keys.sign("RS256", cases.keys.header("RS256").as_bytes(), claims(&[]).as_bytes());
     let (rs256_input, rs256_signature) = rs256.rsplit_once('.').unwrap();
+    let rs256_bytes = URL_SAFE_NO_PAD.decode(rs256_signature).unwrap();
     let list = vec![
         ("a changed claim", format!("{}.{}.{}", parts[0], encode(claims(&[("sub", "\"user_2\"")]).as_bytes()), parts[2])),
         ("a changed header", format!("{}.{}.{}", encode(usual.replace("at+jwt", "AT+JWT").as_bytes()), parts[1], parts[2])),
@@ -487,18 +506,47 @@ fn keys_and_signatures(cases: &mut Cases<'_>) {
             cases.keys.sign("stranger", usual.as_bytes(), claims(&[]).as_bytes()),
         ),
         ("a signature by a key that came with the token", {
-            let jwk = serde_json::to_string(&cases.keys.0["stranger"].public_key().unwrap().jwk()).unwrap();
+            let jwk = cases.keys.0["stranger"].public_key().unwrap().jwk();
             cases.keys.sign("stranger", usual.replace('{', &format!("{{\"jwk\":{jwk},")).as_bytes(), claims(&[]).as_bytes())
         }),
+        ("a signature with the order of the curve added", {
+            let signature = URL_SAFE_NO_PAD.decode(parts[2]).unwrap();
+            format!("{}.{}.{}", parts[0], parts[1], encode(&with_order_added(&signature)))
+        }),
         ("an ES256 signature in DER", format!("{es256_input}.{}", encode(der.as_ref()))),
+        ("an ES256 signature without its last byte", format!("{es256_input}.{}", encode(&es256_bytes[..63]))),
+        ("an ES256 signature with a byte behind", format!("{es256_input}.{}", encode(&[&es256_bytes[..], &[0]].concat()))),
+        (
+            "an ES256 signature whose numbers are a byte too wide",
+            format!("{es256_input}.{}", encode(&[&[0], &es256_bytes[..32], &[0], &es256_bytes[32..]].concat())),
+        ),
         ("an ES256 signature of zeros", format!("{es256_input}.{}", encode(&[0; 64]))),
         ("a changed ES256 signature", format!("{es256_input}.{}", flipped(es256_signature, 40))),
         ("a changed RS256 signature", format!("{rs256_input}.{}", flipped(rs256_signature, 40))),
         ("an RS256 signature of zeros", format!("{rs256_input}.{}", encode(&[0; 256]))),
+        ("an RS256 signature with a zero before", format!("{rs256_input}.{}", encode(&[&[0], &rs256_bytes[..]].concat()))),
+        ("an RS256 signature without its last byte", format!("{rs256_input}.{}", encode(&rs256_bytes[..255]))),
     ];
     for (name, token) in list {
         cases.refuse(name, "flagbearer", "SIGNATURE_INVALID", token);
     }
+}
+
+/// The same Ed25519 signature in a second spelling, which only a lenient verifier accepts (RFC 8032 §5.1.7).
+fn with_order_added(signature: &[u8]) -> Vec<u8> {
+    const ORDER: [u8; 32] = [
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    let mut second = signature.to_vec();
+    let mut carry = 0;
+    for (byte, order) in second[32..].iter_mut().zip(ORDER) {
+        let sum = u16::from(*byte) + u16::from(order) + carry;
+        *byte = sum as u8;
+        carry = sum >> 8;
+    }
+    assert_eq!(carry, 0);
+    second
 }
 
 fn decisions(cases: &mut Cases<'_>) {
@@ -589,7 +637,12 @@ fn vendors(cases: &mut Cases<'_>) {
         let token = cases.vendor(&[workos.as_slice(), &changes].concat());
         cases.refuse(name, "workos", code, token);
     }
-    let id_token = [
+    kinds(cases, &kinde, &workos);
+}
+
+/// Whatever an issuer signs, shown to the readers of each profile: each accepts the access tokens of its own and nothing else.
+fn kinds(cases: &mut Cases<'_>, kinde: &[(&str, &str)], workos: &[(&str, &str)]) {
+    let identity = [
         ("client_id", ""),
         ("org_id", ""),
         ("aud", "[\"app_1\"]"),
@@ -597,16 +650,58 @@ fn vendors(cases: &mut Cases<'_>) {
         ("feature_flags", ""),
         ("email", "\"a@example.com\""),
     ];
-    for (verifier, code) in [("flagbearer", "TYPE_INVALID"), ("kinde", "CLAIM_MISSING"), ("workos", "CLAIM_MISSING")] {
-        let token = cases.vendor(&id_token);
-        cases.refuse(&format!("an ID token for profile {verifier}"), verifier, code, token);
+    // OpenID Connect Back-Channel Logout 1.0 §2.4.
+    let logout = [&identity[..5], &[("events", r#"{"http://schemas.openid.net/event/backchannel-logout":{}}"#)]].concat();
+    let watermark = [("sub", ""), ("aud", ""), ("min_revision", "0"), ("revision", "41"), ("kills", "[]")];
+    for (name, algorithm, token_type, changes, codes) in [
+        (
+            "an access token of profile flagbearer",
+            "EdDSA",
+            "at+jwt",
+            &[][..],
+            ["", "ALGORITHM_UNSUPPORTED", "ALGORITHM_UNSUPPORTED"],
+        ),
+        (
+            "an access token of profile flagbearer, signed with RS256",
+            "RS256",
+            "at+jwt",
+            &[],
+            ["", "TYPE_INVALID", "TYPE_INVALID"],
+        ),
+        ("an access token of profile kinde", "RS256", "JWT", kinde, ["TYPE_INVALID", "", "CLAIM_MISSING"]),
+        ("an access token of profile workos", "RS256", "JWT", workos, ["TYPE_INVALID", "CLAIM_MISSING", ""]),
+        ("an ID token", "RS256", "JWT", &identity, ["TYPE_INVALID", "CLAIM_MISSING", "CLAIM_MISSING"]),
+        (
+            "an ID token signed with EdDSA",
+            "EdDSA",
+            "JWT",
+            &identity,
+            ["TYPE_INVALID", "ALGORITHM_UNSUPPORTED", "ALGORITHM_UNSUPPORTED"],
+        ),
+        ("a logout token", "RS256", "logout+jwt", &logout, ["TYPE_INVALID", "TYPE_INVALID", "TYPE_INVALID"]),
+        ("a logout token typed as any JWT", "RS256", "JWT", &logout, ["TYPE_INVALID", "CLAIM_MISSING", "CLAIM_MISSING"]),
+        (
+            "a watermark",
+            "EdDSA",
+            "flagbearer-watermark+jwt",
+            &watermark,
+            ["TYPE_INVALID", "ALGORITHM_UNSUPPORTED", "ALGORITHM_UNSUPPORTED"],
+        ),
+        (
+            "a watermark signed with RS256",
+            "RS256",
+            "flagbearer-watermark+jwt",
+            &watermark,
+            ["TYPE_INVALID", "TYPE_INVALID", "TYPE_INVALID"],
+        ),
+    ] {
+        let header = cases.keys.header(algorithm).replace("at+jwt", token_type);
+        for (verifier, code) in ["flagbearer", "kinde", "workos"].into_iter().zip(codes) {
+            let token = cases.keys.sign(algorithm, header.as_bytes(), claims(changes).as_bytes());
+            let name = format!("{name}, for profile {verifier}");
+            if code.is_empty() { cases.accept(&name, verifier, token) } else { cases.refuse(&name, verifier, code, token) }
+        }
     }
-    let token = cases.vendor(&kinde);
-    cases.refuse("a token of profile kinde for profile flagbearer", "flagbearer", "TYPE_INVALID", token);
-    let token = cases.vendor(&kinde);
-    cases.refuse("a token of profile kinde for profile workos", "workos", "CLAIM_MISSING", token);
-    let token = cases.vendor(&workos);
-    cases.refuse("a token of profile workos for profile kinde", "kinde", "CLAIM_MISSING", token);
 }
 
 /// Each token has all the faults from its own on; the first is the one that is told.

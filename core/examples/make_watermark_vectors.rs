@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "it reads and writes files; the crate itself has none")]
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use flagbearer::token::{Algorithm, Signer, SigningKey};
 use serde_json::{Value, json};
 
@@ -26,6 +26,7 @@ fn main() {
         es256: key("ES256", Algorithm::Es256).signer(TYPE).unwrap(),
         stranger: key("stranger", Algorithm::EdDsa).signer(TYPE).unwrap(),
         access_token: ours.signer("at+jwt").unwrap(),
+        id_token: ours.signer("JWT").unwrap(),
     };
     let list = [cases.reads(), cases.accepted(), cases.refused(), cases.orders(), cases.states()].concat();
     let document = json!({
@@ -41,6 +42,7 @@ struct Cases {
     es256: Signer,
     stranger: Signer,
     access_token: Signer,
+    id_token: Signer,
 }
 
 /// The claims of a watermark of a revision, signed at a time, with these kills as `(key, type, value, revision)`.
@@ -199,22 +201,37 @@ impl Cases {
             let flipped = if signature.starts_with('A') { "B" } else { "A" };
             format!("{head}.{flipped}{}", &signature[1..])
         };
-        let none = {
-            let header =
-                base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json!({ "alg": "none", "typ": TYPE }).to_string());
-            let (_, rest) = good.split_once('.').unwrap();
-            format!("{header}.{}.", rest.rsplit_once('.').unwrap().0)
+        let kid = self.signer.key().key_id();
+        // Another header over the same claims, and no signature that fits.
+        let under = |header: Value, signature: &str| {
+            let header = URL_SAFE_NO_PAD.encode(header.to_string());
+            let claims = good.split('.').nth(1).unwrap();
+            format!("{header}.{claims}.{signature}")
         };
+        let signature = good.rsplit_once('.').unwrap().1;
         let twice = usual.to_string().replacen("\"min_revision\":0", "\"min_revision\":0,\"min_revision\":0", 1);
         assert_ne!(twice, usual.to_string());
         let ours = |claims: &Value| sign(&self.signer, &claims.to_string());
         [
             ("no document", String::new(), "TOKEN_MALFORMED"),
             ("no JWT", "x.y".to_owned(), "TOKEN_MALFORMED"),
-            ("`alg` none", none, "ALGORITHM_UNSUPPORTED"),
+            ("`alg` none", under(json!({ "alg": "none", "typ": TYPE }), ""), "ALGORITHM_UNSUPPORTED"),
+            ("`alg` HS256", under(json!({ "alg": "HS256", "typ": TYPE, "kid": kid }), signature), "ALGORITHM_UNSUPPORTED"),
+            (
+                "`alg` that its key is not for",
+                under(json!({ "alg": "ES256", "typ": TYPE, "kid": kid }), signature),
+                "ALGORITHM_UNSUPPORTED",
+            ),
+            (
+                "a header member that must be understood",
+                under(json!({ "alg": "EdDSA", "typ": TYPE, "kid": kid, "crit": ["exp"], "exp": 1 }), signature),
+                "TOKEN_MALFORMED",
+            ),
+            ("no signature", under(json!({ "alg": "EdDSA", "typ": TYPE, "kid": kid }), ""), "SIGNATURE_INVALID"),
             ("a key that the issuer never published", sign(&self.stranger, &usual.to_string()), "KEY_UNKNOWN"),
             ("another signature", tampered, "SIGNATURE_INVALID"),
             ("an access token", sign(&self.access_token, &usual.to_string()), "TYPE_INVALID"),
+            ("an ID token", sign(&self.id_token, &usual.to_string()), "TYPE_INVALID"),
             ("another issuer", ours(&replaced("iss", json!("https://evil.example.com"))), "ISSUER_MISMATCH"),
             ("another environment's", ours(&replaced("iss", json!(format!("{ISSUER}/env/staging")))), "ISSUER_MISMATCH"),
             ("expired a minute ago", ours(&replaced("exp", json!(NOW - 60))), "TOKEN_EXPIRED"),

@@ -1,5 +1,7 @@
 //! The key cache, driven as a host would drive it: with answers late, lost, wrong and in any order.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagbearer::error::ErrorCode;
 use flagbearer::reader::{Fetch, KeySource, MAX_BODY_BYTES, MEMORY_TOKENS, Memory, Poll, Reader, Response, Verdict};
 use flagbearer::timestamp::Timestamp;
@@ -124,6 +126,27 @@ fn ten_thousand_unknown_keys_cause_one_fetch_in_thirty_seconds() {
         }
     }
     assert_eq!(fetches, 4, "at 0, 30, 60 and 90 seconds");
+}
+
+#[test]
+fn no_token_says_where_its_key_is_fetched() {
+    let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+    let own = fetch(&reader, START);
+    reader.receive(own.id, Response::Body(issuer.set.as_bytes()), START);
+    let elsewhere = "https://evil.example.com/keys";
+    let header = serde_json::json!({
+        "alg": "EdDSA", "typ": "at+jwt", "kid": elsewhere, "jku": elsewhere, "x5u": elsewhere, "jwk": { "kid": elsewhere },
+    });
+    let header = URL_SAFE_NO_PAD.encode(header.to_string());
+    let of_another = URL_SAFE_NO_PAD.encode(format!(r#"{{"iss":"{elsewhere}"}}"#));
+    for (seconds, claims) in [(60, issuer.token(&issuer.unknown, START).split('.').nth(1).unwrap()), (120, &of_another)] {
+        let (now, token) = (START.plus_seconds(seconds), format!("{header}.{claims}.AAAA"));
+        assert_eq!(outcome(&reader, &token, now), None);
+        let asked = fetch(&reader, now);
+        assert_eq!(asked.url, own.url);
+        reader.receive(asked.id, Response::Body(issuer.set.as_bytes()), now);
+        assert_eq!(outcome(&reader, &token, now), Some(Err(ErrorCode::KeyUnknown)));
+    }
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! Tokens from key to flag set, as the server and a reader use them.
 
+use std::collections::HashSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagbearer::claim::Dialect;
 use flagbearer::error::ErrorCode;
 use flagbearer::flag::{FlagKey, FlagType, FlagValue};
@@ -78,4 +82,21 @@ fn a_flag_goes_through_a_token_of_every_algorithm() {
         let forged = other.signer(TYPE_ACCESS_TOKEN).unwrap().sign(&claims(&claim)).unwrap();
         assert_eq!(verifier().verify(&forged, &set, NOW).unwrap_err().code, ErrorCode::KeyUnknown);
     }
+}
+
+#[test]
+fn an_ecdsa_signature_never_uses_a_number_twice_and_eddsa_needs_none() {
+    let es256 = SigningKey::generate(Algorithm::Es256).unwrap().signer(TYPE_ACCESS_TOKEN).unwrap();
+    // Whoever has two signatures with one number can compute the key: the first half of each is what it leaves to see.
+    let halves: HashSet<Vec<u8>> = (0..1000)
+        .map(|_| {
+            let token = es256.sign("{}").unwrap();
+            let signature = URL_SAFE_NO_PAD.decode(token.rsplit_once('.').unwrap().1).unwrap();
+            assert_eq!(signature.len(), 64);
+            signature[..32].to_vec()
+        })
+        .collect();
+    assert_eq!(halves.len(), 1000);
+    let eddsa = SigningKey::generate(Algorithm::EdDsa).unwrap().signer(TYPE_ACCESS_TOKEN).unwrap();
+    assert_eq!(eddsa.sign("{}").unwrap(), eddsa.sign("{}").unwrap());
 }

@@ -5,14 +5,15 @@ mod vectors;
 use flagbearer::error::ErrorCode;
 use flagbearer::flag::{CanonicalJson, FlagType, FlagValue};
 use flagbearer::flag_set::{FlagSet, Reason};
-use serde_json::Value;
+use flagbearer::testing;
+use serde_json::{Map, Value, json};
 
 fn flag_value(value: &Value, flag_type: FlagType) -> FlagValue {
     match flag_type {
         FlagType::Boolean => FlagValue::Boolean(value.as_bool().unwrap()),
         FlagType::String => FlagValue::String(value.as_str().unwrap().into()),
         FlagType::Integer => FlagValue::Integer(value.as_i64().unwrap()),
-        FlagType::Json => FlagValue::Json(CanonicalJson::of(value).unwrap()),
+        FlagType::Json => FlagValue::Json(CanonicalJson::of(value)),
     }
 }
 
@@ -50,6 +51,25 @@ fn get(set: &FlagSet, key: &str, default: &FlagValue) -> FlagValue {
         FlagValue::String(default) => FlagValue::String(set.get_string_flag(key, default).as_ref().into()),
         FlagValue::Integer(default) => FlagValue::Integer(set.get_integer_flag(key, *default)),
         FlagValue::Json(_) => set.get_flag(key, default.clone(), FlagType::Json).value,
+    }
+}
+
+#[test]
+fn a_set_of_values_has_their_types_or_is_refused_with_the_place_of_the_fault() {
+    for (name, case) in vectors::cases(&vectors::read("flag_sets.json")["cases"]) {
+        let found = testing::flag_set(&case["flags"]).map(|set| {
+            let flags = set.get_all_flags().map(|(key, value)| {
+                let flag = json!({ "type": value.flag_type().as_str(), "value": value.to_json() });
+                (key.into_owned(), flag)
+            });
+            flags.collect::<Map<String, Value>>()
+        });
+        match found {
+            Ok(flags) => assert_eq!(Some(&Value::Object(flags)), case.get("expect"), "{name}"),
+            Err(error) => {
+                assert_eq!(json!({ "code": error.code.as_str(), "pointer": error.pointer }), case["error"], "{name}")
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod vectors;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use flagbearer::token::{Algorithm, KeySet, PublicKey, SigningKey};
 use serde_json::{Value, json};
 
@@ -49,6 +50,13 @@ fn a_published_key_has_public_members_alone_and_the_name_of_its_thumbprint() {
         assert_eq!(jwk["use"], "sig");
         assert_eq!(jwk["alg"], algorithm.as_str());
         assert_eq!(jwk["kid"], key.key_id());
+        // RFC 7638 §3.2: the members that make the key, sorted, without white space.
+        let required: Vec<String> = ["crv", "e", "kty", "n", "x", "y"]
+            .into_iter()
+            .filter_map(|name| jwk.get(name).map(|value| format!("\"{name}\":{value}")))
+            .collect();
+        let thumbprint = digest(&SHA256, format!("{{{}}}", required.join(",")).as_bytes());
+        assert_eq!(decode(key.key_id()), thumbprint.as_ref());
         assert_eq!(format!("{key:?}"), format!("SigningKey({algorithm} {})", key.key_id()));
     }
 }

@@ -1,5 +1,6 @@
 //! Secrets: the installation's key, what is derived from it, and what is shown once. None of these types can be logged.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -82,6 +83,9 @@ impl fmt::Debug for InstallationKey {
     }
 }
 
+/// The fewest different bytes of a key. Of 32 random ones 30 are, on average; what a person thought up has fewer than half.
+const MIN_DIFFERENT_BYTES: usize = 16;
+
 struct Length(usize);
 
 impl hkdf::KeyType for Length {
@@ -91,13 +95,17 @@ impl hkdf::KeyType for Length {
 }
 
 impl InstallationKey {
-    /// Reads a key as it stands in the file or the variable: 32 bytes in base64url.
+    /// Reads a key as it stands in the file or the variable: 32 random bytes in base64url.
     pub fn parse(text: &str) -> Result<Self> {
         let mut bytes = URL_SAFE_NO_PAD
             .decode(text.trim())
             .ok()
             .filter(|bytes| bytes.len() == 32)
             .ok_or_else(|| Error::configuration("the installation's key must be 32 bytes in base64url"))?;
+        if bytes.iter().collect::<HashSet<_>>().len() < MIN_DIFFERENT_BYTES {
+            let detail = "the installation's key is not random: let the server make one, or `openssl rand 32 | basenc --base64url | tr -d =`";
+            return Err(Error::configuration(detail));
+        }
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"flagbearer").extract(&bytes);
         bytes.zeroize();
         let derive = |purpose: &[u8]| -> Result<[u8; 32]> {

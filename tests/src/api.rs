@@ -46,8 +46,11 @@ impl Answer {
     pub fn refused(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
         assert_eq!(self.header("content-type"), "application/problem+json");
-        assert_eq!(self.body["status"], status);
+        assert_eq!((&self.body["status"], &self.body["type"]), (&json!(status), &json!("about:blank")));
         assert_eq!(self.body["instance"], self.header("x-request-id"));
+        for words in ["title", "detail"] {
+            assert!(self.body[words].as_str().is_some_and(|text| !text.is_empty()), "no {words}: {}", self.text);
+        }
         self.body
     }
 
@@ -55,7 +58,9 @@ impl Answer {
     #[track_caller]
     pub fn denied(self, status: u16, error: &str) -> Value {
         assert_eq!((self.status, self.body["error"].as_str()), (status, Some(error)), "{}", self.text);
-        assert_eq!(self.header("cache-control"), "no-store");
+        assert_eq!((self.header("content-type"), self.header("cache-control")), ("application/json", "no-store"));
+        assert!(self.body["error_description"].as_str().is_some_and(|text| !text.is_empty()), "{}", self.text);
+        assert_eq!(self.status == 401, !self.header("www-authenticate").is_empty() && error != "insufficient_scope");
         self.body
     }
 }
@@ -86,6 +91,7 @@ impl Api {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let kept = headers.get("cache-control").is_none_or(|rule| rule != "no-store");
         assert!(!kept || is_public(response.url().path()), "{} may be kept: {status} {headers:?}", response.url().path());
+        assert_eq!(headers.get("x-content-type-options").map(|rule| rule.as_bytes()), Some("nosniff".as_bytes()));
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or_default();
         Ok(Answer { status, headers, body, text })

@@ -106,6 +106,8 @@ impl Browser {
                 let text = response.text().await.expect("a page");
                 return Page { url, status, headers, text, left: false, redirects };
             };
+            // Any other redirect would have the browser post a password again (RFC 9700 §4.12).
+            assert_eq!(status, 303, "{url} redirects to {location:?}");
             redirects.push(headers.clone());
             url = url.join(location.to_str().expect("an address")).expect("an address");
             if url.origin() != server {

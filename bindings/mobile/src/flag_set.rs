@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use flagbearer::document;
 use flagbearer::flag::{FlagType, FlagValue};
 use flagbearer::flag_set::FlagSet;
 use flagbearer::reader::{Reader, ReaderState};
+use flagbearer::testing;
 
 use super::{Result, instant};
 
@@ -76,6 +78,12 @@ impl NativeFlagSet {
     #[uniffi::constructor]
     pub fn of_claim(feature_flags: String) -> Result<Arc<Self>> {
         Ok(Self::of(FlagSet::of_claim(&feature_flags)?, None))
+    }
+
+    /// The flag set of flags by key, as JSON text, for tests.
+    #[uniffi::constructor]
+    pub fn of_flags(flags: String) -> Result<Arc<Self>> {
+        Ok(Self::of(document::parse(flags.as_bytes()).and_then(|flags| testing::flag_set(&flags))?, None))
     }
 
     pub fn get_flag(&self, key: String, flag_type: NativeType) -> NativeDetails {

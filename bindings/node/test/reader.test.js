@@ -2,279 +2,31 @@
 
 const { test } = require('node:test')
 const assert = require('node:assert/strict')
-const crypto = require('node:crypto')
 const { once } = require('node:events')
-const v8 = require('node:v8')
-const vm = require('node:vm')
-const { Flagbearer, FlagSet, FlagbearerError } = require('@flagbearer/node')
-const testing = require('@flagbearer/node/testing')
-const { Issuer } = require('./issuer.js')
-const { read } = require('./vectors.js')
+const { Worker } = require('node:worker_threads')
+const reader = require('@flagbearer/node')
+const { flagSetOfClaim } = require('@flagbearer/node/testing')
+const { readerBehaves } = require('./reader_behaviour.js')
 
-async function start(t, algorithm) {
-  const issuer = await Issuer.start(algorithm)
-  t.after(() => issuer.stop())
-  return { issuer, reader: new Flagbearer({ issuer: issuer.url, audience: 'api' }) }
-}
+readerBehaves('', { ...reader, flagSetOfClaim })
 
-const refused = (code) => (error) => {
-  assert.ok(error instanceof FlagbearerError && error instanceof Error, error.stack)
-  assert.equal(error.code, code)
-  assert.notEqual(error.message, '')
-  return true
-}
-
-for (const algorithm of ['EdDSA', 'Ed25519', 'ES256', 'RS256']) {
-  test(`a token that jose signed with ${algorithm} is verified`, async (t) => {
-    const { issuer, reader } = await start(t, algorithm)
-    const flags = await reader.verify(await issuer.token())
-    assert.equal(flags.getBooleanFlag('new_ai_model', false), true)
-    assert.equal(flags.claims.sub, 'user_1')
-    assert.equal(flags.organization, 'org_1')
-    assert.equal(flags.flagsRevision, 41)
-  })
-
-  test(`a token that we signed with ${algorithm} is verified by jose`, async () => {
-    const jose = await import('jose')
-    const { now, jwks, cases } = read('tokens.json')
-    const name = algorithm === 'Ed25519' ? 'Ed25519, the newer name of EdDSA' : `a token signed with ${algorithm}`
-    const { token, expect } = cases.find((item) => item.name === name)
-    // jose refuses a key whose `alg` is the older name, as the issuer writes it.
-    const keys = jwks.keys.map((jwk) => (jwk.alg === 'EdDSA' ? { ...jwk, alg: algorithm } : jwk))
-    const expected = { issuer: expect.claims.iss, audience: 'api', typ: 'at+jwt', currentDate: new Date(now * 1000) }
-    const { payload } = await jose.jwtVerify(token, jose.createLocalJWKSet({ keys }), expected)
-    assert.deepEqual(payload, expect.claims)
-  })
-}
-
-test('whatever is not a token is malformed, and nothing is fetched for it', async (t) => {
-  const { issuer, reader } = await start(t)
-  const none = [undefined, null, '', ' ', 'garbage', 'a.b.c', 0, 1n, NaN, true, {}, [], ['a'], () => {}, Symbol('x'), new Date(), Buffer.from('a.b.c')]
-  for (const token of [...none, { toString: () => 'a.b.c' }, '\u0000', '\ud800', 'é'.repeat(1000), 'a'.repeat(10_000_000)]) {
-    await assert.rejects(reader.verify(token), refused('TOKEN_MALFORMED'))
-  }
-  await assert.rejects(reader.verify(), refused('TOKEN_MALFORMED'))
-  assert.equal(issuer.requests, 0)
-})
-
-test('alg none, in any spelling, is refused', async (t) => {
-  const { issuer, reader } = await start(t)
-  const [, payload] = (await issuer.token()).split('.')
-  for (const alg of ['none', 'None', 'NONE', 'nOnE']) {
-    const header = Buffer.from(JSON.stringify({ typ: 'at+jwt', alg, kid: issuer.key.kid })).toString('base64url')
-    await assert.rejects(reader.verify(`${header}.${payload}.`), refused('ALGORITHM_UNSUPPORTED'))
-  }
-})
-
-test('HS256 with the public key as its secret is refused', async (t) => {
-  const { issuer, reader } = await start(t, 'RS256')
-  const [, payload] = (await issuer.token()).split('.')
-  const key = crypto.createPublicKey({ key: issuer.jwks.keys[0], format: 'jwk' })
-  for (const secret of [key.export({ format: 'pem', type: 'spki' }), key.export({ format: 'der', type: 'spki' }), issuer.jwks.keys[0].n]) {
-    const header = Buffer.from(JSON.stringify({ typ: 'at+jwt', alg: 'HS256', kid: issuer.key.kid })).toString('base64url')
-    const signature = crypto.createHmac('sha256', secret).update(`${header}.${payload}`).digest('base64url')
-    await assert.rejects(reader.verify(`${header}.${payload}.${signature}`), refused('ALGORITHM_UNSUPPORTED'))
-  }
-})
-
-test("another issuer's token is refused, and so is one that only claims to be ours", async (t) => {
-  const { issuer, reader } = await start(t)
-  const { issuer: other } = await start(t)
-  await assert.rejects(reader.verify(await other.token()), refused('KEY_UNKNOWN'))
-  await assert.rejects(reader.verify(await other.token({ iss: issuer.url })), refused('KEY_UNKNOWN'))
-  await assert.rejects(reader.verify(await other.token({ iss: issuer.url }, { kid: issuer.key.kid })), refused('SIGNATURE_INVALID'))
-  await assert.rejects(reader.verify(await issuer.token({ iss: other.url })), refused('ISSUER_MISMATCH'))
-})
-
-test('flags named like things that JavaScript knows are flags where they are and missing where they are not', async (t) => {
-  const { issuer, reader } = await start(t)
-  const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', 'prototype']
-  const without = await reader.verify(await issuer.token())
-  const claim = JSON.parse(`{${names.map((name) => `"${name}":{"t":"b","v":true}`).join()}}`)
-  const within = await reader.verify(await issuer.token({ feature_flags: claim }))
-  for (const name of names) {
-    assert.equal(without.getBooleanFlag(name, false), false)
-    assert.equal(without.getStringFlag(name, 'x'), 'x')
-    assert.equal(without.getFlag(name, null, 'b').errorCode, 'FLAG_NOT_FOUND')
-    assert.equal(without.getFlag(name, null, name).errorCode, 'FLAG_NOT_FOUND')
-    assert.equal(name in without.getAllFlags(), false)
-    assert.equal(within.getBooleanFlag(name, false), true)
-    assert.equal(within.getAllFlags()[name], true)
-  }
-  assert.equal({}.polluted, undefined)
-})
-
-test('details name the type asked for, and a read without a type answers any', () => {
-  const flags = testing.flagSetOfClaim('{"limit":{"t":"i","v":5}}')
-  assert.deepEqual(flags.getFlag('limit', 1), {
-    code: 'limit', type: 'integer', value: 5, defaultValue: 1, is_default: false, reason: 'CACHED',
-  })
-  assert.equal(flags.getFlag('limit', 1, 'number').errorCode, 'TYPE_MISMATCH')
-  assert.equal(flags.getFlag('limit', 1, 's').value, 1)
-  assert.equal(flags.getIntegerFlag('missing', undefined), undefined)
-})
-
-test('what one reader does to a JSON value or to the claims is not seen by the next', async (t) => {
-  'use strict'
-  const flags = testing.flagSetOfClaim('{"config":{"t":"j","v":{"models":["a"]}}}')
-  assert.throws(() => flags.getFlag('config', null, 'j').value.models.push('b'), TypeError)
-  assert.throws(() => (flags.claims.sub = 'x'), TypeError)
-  assert.deepEqual(flags.getFlag('config', null, 'j').value, { models: ['a'] })
-})
-
-test('the same token again answers the same set, without a signature, for as long as it would be verified', async (t) => {
-  const { issuer, reader } = await start(t)
-  const offset = { ms: 0 }
-  const real = Date.now.bind(Date)
-  t.mock.method(Date, 'now', () => real() + offset.ms)
-  const token = await issuer.token()
-  const flags = await reader.verify(token)
-  assert.equal(await reader.verify(token), flags)
-  const [head, payload, signature] = token.split('.')
-  const last = signature.at(-2) === 'A' ? 'B' : 'A'
-  await assert.rejects(reader.verify([head, payload, signature.slice(0, -2) + last + signature.at(-1)].join('.')), refused('SIGNATURE_INVALID'))
-  const [, other] = (await issuer.token({ sub: 'user_2' })).split('.')
-  await assert.rejects(reader.verify([head, other, signature].join('.')), refused('SIGNATURE_INVALID'))
-  assert.equal(await reader.verify(token), flags)
-  offset.ms = 306_000
-  await assert.rejects(reader.verify(token), refused('TOKEN_EXPIRED'))
-})
-
-test('keys are refreshed behind the scenes also where all tokens are remembered', async (t) => {
-  const { issuer, reader } = await start(t)
-  const offset = { ms: 0 }
-  const real = Date.now.bind(Date)
-  t.mock.method(Date, 'now', () => real() + offset.ms)
-  const token = await issuer.token({ exp: Math.floor(Date.now() / 1000) + 7200 })
-  await reader.verify(token)
-  offset.ms = 3_600_000
-  const asked = new Promise((resolve) => {
-    issuer.answer = (request, response) => resolve(response.end(JSON.stringify(issuer.jwks)))
-  })
-  await reader.verify(token)
-  await asked
-})
-
-test('a remembered token is refused once the key that signed it is withdrawn', async (t) => {
-  const { issuer, reader } = await start(t)
-  const token = await issuer.token()
-  await reader.verify(token)
-  await issuer.rotate('EdDSA')
-  // Has the keys fetched again.
-  await reader.verify(await issuer.token())
-  await assert.rejects(reader.verify(token), refused('KEY_UNKNOWN'))
-})
-
-test('tokens are remembered up to a bound, and what is forgotten is collected', async (t) => {
-  v8.setFlagsFromString('--expose-gc')
-  const gc = vm.runInNewContext('gc')
-  const issuer = new testing.TestIssuer()
-  const reader = issuer.flagbearer()
-  const tokens = Array.from({ length: 2500 }, (_, number) => issuer.token({ flags: { number } }))
-  const sets = []
-  for (const token of tokens) sets.push(new WeakRef(await reader.verify(token)))
-  // What a reference is asked for stays until the next task.
-  await new Promise(setImmediate)
-  gc()
-  const kept = sets.filter((set) => set.deref() !== undefined).length
-  assert.ok(kept >= 512 && kept <= 1024, `${kept} of ${sets.length} are kept`)
-  assert.equal(sets[0].deref(), undefined)
-  for (const [number, token] of tokens.entries()) assert.equal((await reader.verify(token)).getIntegerFlag('number', -1), number)
-})
-
-test('a hundred tokens at once wait for one fetch', async (t) => {
-  const { issuer, reader } = await start(t)
-  const token = await issuer.token()
-  const sets = await Promise.all(Array.from({ length: 100 }, () => reader.verify(token)))
-  assert.ok(sets.every((flags) => flags instanceof FlagSet))
-  assert.equal(issuer.requests, 1)
-})
-
-test('a new key is found by the first token that names it, and unknown keys cause one fetch in thirty seconds', async (t) => {
-  const { issuer, reader } = await start(t)
-  await reader.verify(await issuer.token())
-  await issuer.rotate('ES256')
-  await reader.verify(await issuer.token())
-  assert.equal(issuer.requests, 2)
-  for (let i = 0; i < 50; i++) {
-    await assert.rejects(reader.verify(await issuer.token({}, { kid: `unknown_${i}` })), refused('KEY_UNKNOWN'))
-  }
-  assert.equal(issuer.requests, 2)
-})
-
-test('keys serve on while the server is down, and are refreshed behind the scenes when it is back', { timeout: 60_000 }, async (t) => {
-  const { issuer, reader } = await start(t)
-  const offset = { ms: 0 }
-  const real = Date.now.bind(Date)
-  t.mock.method(Date, 'now', () => real() + offset.ms)
-  await reader.verify(await issuer.token())
-  issuer.answer = (request, response) => response.writeHead(503).end()
-  for (const hours of [0.1, 1, 12, 23]) {
-    offset.ms = hours * 3_600_000
-    await reader.verify(await issuer.token())
-  }
-  issuer.answer = (request, response) => response.end(JSON.stringify(issuer.jwks))
-  offset.ms += 60_000
-  const before = issuer.requests
-  let asked = false
-  once(issuer.server, 'request').then(() => (asked = true))
-  // The last failure may still be on its way: each verification looks again whether a refresh is due.
-  while (!asked) await reader.verify(await issuer.token())
-  assert.equal(issuer.requests, before + 1)
-})
-
-for (const [name, answer] of [
-  ['a status other than 200', (request, response) => response.writeHead(404).end()],
-  ['a redirect', (request, response) => response.writeHead(302, { location: '/elsewhere' }).end()],
-  ['a page', (request, response) => response.end('<html>')],
-  ['no keys', (request, response) => response.end('{"keys":[]}')],
-  ['a body that does not end', (request, response) => {
-    const write = () => { while (response.write(' '.repeat(65536))); }
-    response.on('drain', write)
-    write()
-  }],
-  ['a connection that breaks off', (request, response) => response.destroy()],
-]) {
-  test(`${name} instead of keys makes them unavailable, and the server is not asked again at once`, async (t) => {
-    const { issuer, reader } = await start(t)
-    issuer.answer = answer
-    await assert.rejects(reader.verify(await issuer.token()), refused('KEYS_UNAVAILABLE'))
-    await assert.rejects(reader.verify(await issuer.token()), refused('KEYS_UNAVAILABLE'))
-    assert.equal(issuer.requests, 1)
-  })
-}
-
-test('a server that never answers is given up after five seconds', async (t) => {
-  const { issuer, reader } = await start(t)
-  issuer.answer = () => {}
-  const begin = process.hrtime.bigint()
-  await assert.rejects(reader.verify(await issuer.token()), refused('KEYS_UNAVAILABLE'))
-  const seconds = Number(process.hrtime.bigint() - begin) / 1e9
-  assert.ok(seconds > 4 && seconds < 15, `${seconds} s`)
-})
-
-test('keys are found at another address, or by discovery', async (t) => {
-  const { issuer } = await start(t)
-  const urls = []
-  issuer.answer = ({ url }, response) => {
-    urls.push(url)
-    const discovery = { issuer: issuer.url, jwks_uri: `${issuer.url}/keys` }
-    response.end(JSON.stringify(url.endsWith('openid-configuration') ? discovery : issuer.jwks))
-  }
-  for (const options of [{ jwksUri: `${issuer.url}/direct` }, { discovery: true }, {}]) {
-    await new Flagbearer({ issuer: issuer.url, audience: 'api', ...options }).verify(await issuer.token())
-  }
-  assert.deepEqual(urls, ['/direct', '/.well-known/openid-configuration', '/keys', '/.well-known/jwks.json'])
-})
-
-test('settings that cannot work are refused when the reader is made', () => {
-  const issuer = 'https://flags.example.com'
-  for (const options of [
-    undefined, null, {}, 'x', { issuer }, { issuer: 5, audience: 'api' }, { issuer: 'flags', audience: 'api' }, { issuer, audience: '' },
-    { issuer, audience: ['api'] }, { issuer, clientId: 'app_1' }, { issuer, audience: 'api', clientId: 'app_1', profile: 'kinde' },
-    { issuer, audience: 'api', profile: 'auth0' }, { issuer, audience: 'api', leeway: 61 }, { issuer, audience: 'api', leeway: '5' },
-    { issuer, audience: 'api', jwksUri: 'file:///etc/passwd' }, { issuer, audience: 'api', audiance: 'typo' }, { issuer, audience: 'api', fetch: 5 },
-  ]) {
-    assert.throws(() => new Flagbearer(options), refused('CONFIGURATION_INVALID'))
-  }
+test('worker threads verify and read each for itself, with one addon', async (t) => {
+  const body = `
+    const { parentPort } = require('node:worker_threads')
+    const { TestIssuer } = require('@flagbearer/node/testing')
+    ;(async () => {
+      const issuer = new TestIssuer()
+      const reader = issuer.flagbearer()
+      let sum = 0
+      for (let number = 0; number < 500; number++) {
+        sum += (await reader.verify(issuer.token({ flags: { number } }))).getIntegerFlag('number', -1)
+      }
+      parentPort.postMessage(sum)
+    })()`
+  const sums = await Promise.all(Array.from({ length: 4 }, async () => {
+    const worker = new Worker(body, { eval: true })
+    const [[sum]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')])
+    return sum
+  }))
+  assert.deepEqual(sums, Array(4).fill((499 * 500) / 2))
 })

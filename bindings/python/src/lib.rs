@@ -202,7 +202,7 @@ mod _native {
     #[pymodule_export]
     use super::testing::{
         TestIssuer, buckets_json, effect_json, encode_claim, error_codes, evaluate_json, follow_watermarks, signature_valid,
-        usable_keys,
+        tables_of_flags, usable_keys,
     };
     #[pymodule_export]
     use super::{Followed, Reader, changed_from, tables_of_claim, tables_of_claims};

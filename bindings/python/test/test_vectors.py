@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flagbearer import Flagbearer, FlagbearerError, _reader, _watermark, testing
+from flagbearer import Flagbearer, FlagbearerError, FlagSet, _reader, _watermark, testing
 
 FOLDER = Path(__file__).parents[3] / "tests/vectors"
 
@@ -100,6 +100,17 @@ def test_a_getter_answers_the_value_or_the_default_and_why(case: Any, defaults: 
         if kind != "json":
             read = getattr(flags, f"get_{kind}_flag")(key, default)
             assert type(read) is type(value) and read == value
+
+
+@cases("flag_sets.json", "cases")
+def test_a_set_of_values_has_their_types_or_is_refused_with_the_place_of_the_fault(case: Any) -> None:
+    try:
+        flags = FlagSet.of(case["flags"])
+    except FlagbearerError as error:
+        assert {"code": error.code, "pointer": error.pointer} == case["error"]
+        return
+    details = [flags.get_flag(key, None) for key in flags.get_all_flags()]
+    assert same({flag.code: {"type": flag.type, "value": flag.value} for flag in details}, case["expect"])
 
 
 @cases("getters.json", "changes")

@@ -2,26 +2,44 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from server import Server
 
 from flagbearer import Flagbearer, FlagSet
+from flagbearer._watermark import Watermark
 
 WITHIN = 20.0
 """A deadline for what is waited for, in seconds; nothing here measures."""
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    """Waits for what another thread brings about."""
-    deadline = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < deadline, "it never came"
-        threading.Event().wait(0.002)
+_renew: Final = Watermark.renew
+
+
+class News:
+    """Tells when the reader was told something, or told that it would be told nothing."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        # One of its own for each process: a fork may come while another thread holds it.
+        self._came = threading.Condition()
+
+        def renew(watermark: Watermark) -> None:
+            _renew(watermark)
+            with self._came:
+                self._came.notify_all()
+
+        patch.setattr(Watermark, "renew", renew)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        with self._came:
+            assert self._came.wait_for(holds, WITHIN), "it never came"
+
+
+@pytest.fixture(autouse=True)
+def news(monkeypatch: pytest.MonkeyPatch) -> News:
+    return News(monkeypatch)
 
 
 class Setup:
@@ -48,18 +66,18 @@ def setup(server: Server) -> Setup:
 
 
 @pytest.fixture
-def following(setup: Setup) -> Iterator[tuple[Flagbearer, FlagSet]]:
+def following(setup: Setup, news: News) -> Iterator[tuple[Flagbearer, FlagSet]]:
     with setup.reader() as reader:
         flags = reader.verify(setup.tokens["access_token"])
-        eventually(lambda: reader.state == "fresh")
+        news.until(lambda: reader.state == "fresh")
         yield reader, flags
 
 
-def test_a_kill_reaches_a_set_that_is_held_and_so_does_its_revival(setup: Setup, following: Any) -> None:
+def test_a_kill_reaches_a_set_that_is_held_and_so_does_its_revival(setup: Setup, following: Any, news: News) -> None:
     reader, flags = following
     assert flags.get_string_flag("variant", "?") == "on" and flags.state == "fresh"
     setup.kill("variant")
-    eventually(lambda: flags.get_string_flag("variant", "?") == "off")
+    news.until(lambda: flags.get_string_flag("variant", "?") == "off")
     details = flags.get_flag("variant", "?", "s")
     assert (details.value, details.reason, details.is_default, details.error_code) == ("off", "DISABLED", False, None)
     assert flags.get_all_flags() == {"new_ai_model": True, "variant": "off"}
@@ -67,23 +85,25 @@ def test_a_kill_reaches_a_set_that_is_held_and_so_does_its_revival(setup: Setup,
     newer = reader.verify(setup.server.refresh(setup.application, setup.tokens)["access_token"])
     assert newer.get_flag("variant", "?").reason == "CACHED", "a newer token says by itself what was killed"
     setup.revive("variant")
-    eventually(lambda: flags.get_string_flag("variant", "?") == "on")
+    news.until(lambda: flags.get_string_flag("variant", "?") == "on")
     assert flags.get_flag("variant", "?").reason == "CACHED"
 
 
-def test_an_urgent_change_makes_older_tokens_stale_and_they_are_read_on(setup: Setup, following: Any) -> None:
+def test_an_urgent_change_makes_older_tokens_stale_and_they_are_read_on(setup: Setup, following: Any, news: News) -> None:
     _, flags = following
     body = {"audience": "none"}
     setup.server.call("PUT", "/v1/flags/new_ai_model/environments/production/targeting?urgent=true", body)
-    eventually(lambda: flags.state == "stale")
+    news.until(lambda: flags.state == "stale")
     details = flags.get_flag("new_ai_model", False, "b")
     assert (details.value, details.reason) == (True, "STALE")
 
 
-def test_with_the_server_gone_readers_keep_to_the_kill_and_a_new_one_says_that_it_is_alone(setup: Setup, following: Any) -> None:
+def test_with_the_server_gone_readers_keep_to_the_kill_and_a_new_one_says_that_it_is_alone(
+    setup: Setup, following: Any, news: News
+) -> None:
     reader, flags = following
     setup.kill("new_ai_model")
-    eventually(lambda: flags.get_boolean_flag("new_ai_model", True) is False)
+    news.until(lambda: flags.get_boolean_flag("new_ai_model", True) is False)
     setup.server.stop()
     assert flags.get_boolean_flag("new_ai_model", True) is False
     assert reader.verify(setup.tokens["access_token"]).get_boolean_flag("new_ai_model", True) is False
@@ -101,17 +121,22 @@ def test_a_reader_that_does_not_follow_knows_of_no_kill_and_has_no_state(setup: 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_follows_by_itself(setup: Setup, following: Any, tmp_path: Path) -> None:
+def test_a_child_follows_by_itself(setup: Setup, following: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, _ = following
-    ready, seen = tmp_path / "ready", tmp_path / "seen"
+    ready, write = os.pipe()
     child = os.fork()
     if child == 0:
-        flags = reader.verify(setup.tokens["access_token"])
-        ready.touch()
-        eventually(lambda: flags.get_boolean_flag("new_ai_model", True) is False)
-        seen.touch()
-        os._exit(0)
-    eventually(ready.exists)
+        try:
+            told = News(monkeypatch)
+            flags = reader.verify(setup.tokens["access_token"])
+            os.write(write, b"!")
+            told.until(lambda: flags.get_boolean_flag("new_ai_model", True) is False)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(write)
+    assert os.read(ready, 1), "the child never read the flag"
+    os.close(ready)
     setup.kill("new_ai_model")
     _, status = os.waitpid(child, 0)
-    assert status == 0 and seen.exists()
+    assert status == 0

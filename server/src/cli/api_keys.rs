@@ -70,7 +70,7 @@ impl Run for Command {
             Self::Create { name, role, environment, write } => {
                 let body = body(json!({ "name": name, "role": role, "environment": environment }), &[])?;
                 let request = Request::post(["api-keys"]).body(body).write(&write);
-                let answer = client.change(request, &format!("Created the API key {name}, shown this once")).await?;
+                let answer = client.changed(request, &format!("Created the API key {name}, shown this once")).await?;
                 if !client.json {
                     print(&format!("  {}\n", words(&answer["key"])));
                 }
@@ -78,12 +78,9 @@ impl Run for Command {
             }
             Self::Edit { id, name, write } => {
                 let request = Request::patch(["api-keys", &id]).body(json!({ "name": name })).write(&write);
-                client.change(request, &format!("Renamed the API key {id}")).await.map(drop)
+                client.change(request, &format!("Renamed the API key {id}")).await
             }
-            Self::Delete { id, write } => {
-                let request = Request::delete(["api-keys", &id]).write(&write);
-                client.change(request, &format!("Deleted the API key {id}")).await.map(drop)
-            }
+            Self::Delete { id, write } => client.remove(["api-keys", &id], &write, &format!("the API key {id}")).await,
         }
     }
 }

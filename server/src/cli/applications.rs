@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Run;
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
-use super::fields::{body, list, not_empty};
+use super::fields::{body, list};
 use super::show::{print, text, words};
 
 #[derive(Debug, Subcommand)]
@@ -168,7 +168,7 @@ impl Run for Command {
                 (body["name"], body["environment"]) = (name.as_str().into(), environment.as_str().into());
                 body["public"] = public.into();
                 let request = Request::post(["applications"]).body(body).write(&write);
-                let answer = client.change(request, &format!("Created the application {name} in {environment}")).await?;
+                let answer = client.changed(request, &format!("Created the application {name} in {environment}")).await?;
                 if !client.json && answer["client_id"].is_string() {
                     print(&format!("  client id      {}\n", words(&answer["client_id"])));
                     if answer["client_secret"].is_string() {
@@ -182,13 +182,10 @@ impl Run for Command {
                 if let Some(name) = name {
                     body["name"] = name.into();
                 }
-                not_empty(&body)?;
-                let request = Request::patch(["applications", &client_id]).body(body).write(&write);
-                client.change(request, &format!("Changed the application {client_id}")).await.map(drop)
+                client.edit(["applications", &client_id], body, &write, &format!("the application {client_id}")).await
             }
             Self::Delete { client_id, write } => {
-                let request = Request::delete(["applications", &client_id]).write(&write);
-                client.change(request, &format!("Deleted the application {client_id}")).await.map(drop)
+                client.remove(["applications", &client_id], &write, &format!("the application {client_id}")).await
             }
         }
     }

@@ -28,5 +28,5 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let writes = arguments.file["writes"].as_array().map(Vec::len).unwrap_or_default();
     let done = if writes == 1 { "Made 1 write".to_owned() } else { format!("Made {writes} writes as one change") };
     let request = Request::post(["batch"]).body(arguments.file).write(&arguments.write);
-    Client::new(&arguments.connection)?.change(request, &done).await.map(drop)
+    Client::new(&arguments.connection)?.change(request, &done).await
 }

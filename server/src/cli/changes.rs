@@ -90,11 +90,11 @@ impl Run for Command {
             }
             Self::Revert { revision, write } => {
                 let request = Request::post(["changes", &revision, "revert"]).write(&write);
-                client.change(request, &format!("Took change {revision} back")).await.map(drop)
+                client.change(request, &format!("Took change {revision} back")).await
             }
             Self::Comment { revision, text } => {
                 let request = Request::post(["changes", &revision, "comments"]).body(serde_json::json!({ "text": text }));
-                client.change(request, &format!("Commented on change {revision}")).await.map(drop)
+                client.change(request, &format!("Commented on change {revision}")).await
             }
         }
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Run;
 use super::client::{Client, Request, Write};
 use super::failure::Failure;
-use super::fields::{body, not_empty};
+use super::fields::body;
 use super::show::text;
 
 #[derive(Debug, Subcommand)]
@@ -107,21 +107,18 @@ impl Run for Command {
                     "name": name, "protected": protected, "approvals": approvals, "sign_up": sign_up, "host": host,
                 });
                 let request = Request::post(["environments"]).body(body(fields, &[])?).write(&write);
-                client.change(request, &format!("Created the environment `{name}`")).await.map(drop)
+                client.change(request, &format!("Created the environment `{name}`")).await
             }
             Self::Edit { name, fields, write } => {
                 let body = body(fields, &[])?;
-                not_empty(&body)?;
-                let request = Request::patch(["environments", &name]).body(body).write(&write);
-                client.change(request, &format!("Changed the environment `{name}`")).await.map(drop)
+                client.edit(["environments", &name], body, &write, &format!("the environment `{name}`")).await
             }
             Self::MinRevision { name, write } => {
                 let request = Request::post(["environments", &name, "min-revision"]).write(&write);
-                client.change(request, &format!("Every older token of `{name}` is stale now")).await.map(drop)
+                client.change(request, &format!("Every older token of `{name}` is stale now")).await
             }
             Self::Delete { name, write } => {
-                let request = Request::delete(["environments", &name]).write(&write);
-                client.change(request, &format!("Deleted the environment `{name}`")).await.map(drop)
+                client.remove(["environments", &name], &write, &format!("the environment `{name}`")).await
             }
         }
     }

@@ -23,13 +23,3 @@ pub fn body(fields: impl Serialize, unset: &[String]) -> Result<Value, Failure> 
     }
     Ok(body)
 }
-
-/// For changes that would change nothing because they name nothing.
-pub fn not_empty(body: &Value) -> Result<(), Failure> {
-    match body.as_object() {
-        Some(members) if members.is_empty() => {
-            Err(Failure::new("ARGUMENT_MISSING", "say what to change; --help lists what can be"))
-        }
-        _ => Ok(()),
-    }
-}

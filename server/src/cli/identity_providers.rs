@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
-use super::fields::{body, list, not_empty};
+use super::fields::{body, list};
 use super::show::{print, text, words};
 use super::{Run, value};
 use crate::secret::Secret;
@@ -131,7 +131,7 @@ impl Run for Command {
                 secret.put(&mut body);
                 let request = Request::post(["identity-providers"]).body(body).write(&write);
                 let done = format!("Created the identity provider {name} in {environment}");
-                let answer = client.change(request, &done).await?;
+                let answer = client.changed(request, &done).await?;
                 if !client.json {
                     print(&format!("  id            {}\n", words(&answer["id"])));
                     print(&format!("  callback URL  {}  (tell it to the provider)\n", words(&answer["callback_url"])));
@@ -146,13 +146,10 @@ impl Run for Command {
                     }
                 }
                 secret.put(&mut body);
-                not_empty(&body)?;
-                let request = Request::patch(["identity-providers", &id]).body(body).write(&write);
-                client.change(request, &format!("Changed the identity provider {id}")).await.map(drop)
+                client.edit(["identity-providers", &id], body, &write, &format!("the identity provider {id}")).await
             }
             Self::Delete { id, write } => {
-                let request = Request::delete(["identity-providers", &id]).write(&write);
-                client.change(request, &format!("Deleted the identity provider {id}")).await.map(drop)
+                client.remove(["identity-providers", &id], &write, &format!("the identity provider {id}")).await
             }
         }
     }

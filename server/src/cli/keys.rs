@@ -53,7 +53,7 @@ impl Run for Command {
             Self::Rotate { environment, algorithm, emergency, write } => {
                 let document = json!({ "environment": environment, "algorithm": algorithm, "emergency": emergency });
                 let request = Request::post(["signing-keys"]).below(["rotate"]).body(body(document, &[])?).write(&write);
-                let answer = client.change(request, &format!("Rotated keys of the environment `{environment}`")).await?;
+                let answer = client.changed(request, &format!("Rotated keys of the environment `{environment}`")).await?;
                 if !client.json {
                     print(&table(answer["keys"].as_array().map(Vec::as_slice).unwrap_or_default(), &COLUMNS));
                 }

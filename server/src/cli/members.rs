@@ -65,11 +65,11 @@ impl Run for Command {
             Self::Create { organization, user, roles, permissions, write } => {
                 let body = body(json!({ "roles": roles, "permissions": permissions }), &[])?;
                 let request = Request::put(["organizations", &organization, "members", &user]).body(body).write(&write);
-                client.change(request, &format!("{user} is a member of {organization}")).await.map(drop)
+                client.change(request, &format!("{user} is a member of {organization}")).await
             }
             Self::Delete { organization, user, write } => {
                 let request = Request::delete(["organizations", &organization, "members", &user]).write(&write);
-                client.change(request, &format!("{user} is not a member of {organization} any more")).await.map(drop)
+                client.change(request, &format!("{user} is not a member of {organization} any more")).await
             }
         }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
-use super::fields::{body, not_empty};
+use super::fields::body;
 use super::show::text;
 use super::{Run, value};
 
@@ -74,17 +74,13 @@ impl Run for Command {
                 let mut body = body(&fields, &[])?;
                 body["id"] = id.as_str().into();
                 let request = Request::post(["organizations"]).body(body).write(&write);
-                client.change(request, &format!("Created the organization {id}")).await.map(drop)
+                client.change(request, &format!("Created the organization {id}")).await
             }
             Self::Edit { id, fields, unset, write } => {
-                let body = body(&fields, &unset)?;
-                not_empty(&body)?;
-                let request = Request::patch(["organizations", &id]).body(body).write(&write);
-                client.change(request, &format!("Changed the organization {id}")).await.map(drop)
+                client.edit(["organizations", &id], body(&fields, &unset)?, &write, &format!("the organization {id}")).await
             }
             Self::Delete { id, write } => {
-                let request = Request::delete(["organizations", &id]).write(&write);
-                client.change(request, &format!("Deleted the organization {id}")).await.map(drop)
+                client.remove(["organizations", &id], &write, &format!("the organization {id}")).await
             }
         }
     }

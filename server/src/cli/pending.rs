@@ -93,7 +93,7 @@ impl Run for Command {
             }
             Self::Approve { id, write } => {
                 let request = Request::post(["pending-changes", &id, "approve"]).write(&write);
-                client.change(request, &format!("Approved {id}, and made the change")).await.map(drop)
+                client.change(request, &format!("Approved {id}, and made the change")).await
             }
             Self::Reject { id, comment } => decide(client, &id, "reject", comment, "Rejected").await,
             Self::Comment { id, text } => {
@@ -110,7 +110,7 @@ async fn decide(client: &Client, id: &str, how: &str, comment: Option<String>, d
     if let Some(comment) = &comment {
         request = request.comment(comment);
     }
-    client.change(request, &format!("{done} {id}")).await.map(drop)
+    client.change(request, &format!("{done} {id}")).await
 }
 
 fn word(value: &Value) -> &str {

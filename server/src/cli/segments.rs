@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
-use super::fields::{body, not_empty};
+use super::fields::body;
 use super::show::text;
 use super::{Run, value};
 
@@ -131,26 +131,20 @@ impl Run for Command {
                 let mut body = body(&fields, &[])?;
                 body["key"] = key.as_str().into();
                 let request = Request::post(["segments"]).body(body).write(&write);
-                client.change(request, &format!("Created the segment `{key}`")).await.map(drop)
+                client.change(request, &format!("Created the segment `{key}`")).await
             }
             Self::Edit { key, fields, unset, write } => {
-                let body = body(&fields, &unset)?;
-                not_empty(&body)?;
-                let request = Request::patch(["segments", &key]).body(body).write(&write);
-                client.change(request, &format!("Changed the segment `{key}`")).await.map(drop)
+                client.edit(["segments", &key], body(&fields, &unset)?, &write, &format!("the segment `{key}`")).await
             }
             Self::Add { key, one, write } => {
                 let request = Request::put(["segments", &key]).below(one.path()).write(&write);
-                client.change(request, &format!("Added {} to the segment `{key}`", one.path()[1])).await.map(drop)
+                client.change(request, &format!("Added {} to the segment `{key}`", one.path()[1])).await
             }
             Self::Remove { key, one, write } => {
                 let request = Request::delete(["segments", &key]).below(one.path()).write(&write);
-                client.change(request, &format!("Took {} off the segment `{key}`", one.path()[1])).await.map(drop)
+                client.change(request, &format!("Took {} off the segment `{key}`", one.path()[1])).await
             }
-            Self::Delete { key, write } => {
-                let request = Request::delete(["segments", &key]).write(&write);
-                client.change(request, &format!("Deleted the segment `{key}`")).await.map(drop)
-            }
+            Self::Delete { key, write } => client.remove(["segments", &key], &write, &format!("the segment `{key}`")).await,
         }
     }
 }

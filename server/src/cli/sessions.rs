@@ -96,7 +96,7 @@ impl Run for Command {
                     "strict": strict.then_some(true),
                 });
                 let request = Request::post(["sessions"]).body(body(fields, &[])?);
-                let answer = client.change(request, &format!("Started a session for {user}")).await?;
+                let answer = client.changed(request, &format!("Started a session for {user}")).await?;
                 if !client.json {
                     print(&format!("  session        {}\n", words(&answer["session_id"])));
                     print(&format!("  feature_flags  {}\n", json(&answer["feature_flags"])));
@@ -107,7 +107,7 @@ impl Run for Command {
                 Ok(())
             }
             Self::Delete { id: Some(id), .. } => {
-                client.change(Request::delete(["sessions", &id]), &format!("Ended the session {id}")).await.map(drop)
+                client.change(Request::delete(["sessions", &id]), &format!("Ended the session {id}")).await
             }
             Self::Delete { id: None, filter } => {
                 let answer = client.send(filter.put(Request::delete(["sessions"]))).await?;

@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::client::{Client, Request};
+use super::client::{Client, Request, Write};
 use super::failure::Failure;
 use super::preview::preview;
 
@@ -198,8 +198,32 @@ impl Client {
         Ok(())
     }
 
-    /// Makes a change, or previews it. `done` says what was done, for whoever reads it; answers the document.
-    pub async fn change(&self, request: Request, done: &str) -> Result<Value, Failure> {
+    /// Makes a change, or previews it. `done` says what was done, for whoever reads it.
+    pub async fn change(&self, request: Request, done: &str) -> Result<(), Failure> {
+        self.changed(request, done).await.map(drop)
+    }
+
+    /// Changes the members that `body` names of `what` stands at this path.
+    pub async fn edit<const N: usize>(
+        &self,
+        path: [&str; N],
+        body: Value,
+        write: &Write,
+        what: &str,
+    ) -> Result<(), Failure> {
+        if body.as_object().is_some_and(Map::is_empty) {
+            return Err(Failure::new("ARGUMENT_MISSING", "say what to change; --help lists what can be"));
+        }
+        self.change(Request::patch(path).body(body).write(write), &format!("Changed {what}")).await
+    }
+
+    /// Deletes `what` stands at this path.
+    pub async fn remove<const N: usize>(&self, path: [&str; N], write: &Write, what: &str) -> Result<(), Failure> {
+        self.change(Request::delete(path).write(write), &format!("Deleted {what}")).await
+    }
+
+    /// The same as `change`; answers the document, of which there may be more to say.
+    pub async fn changed(&self, request: Request, done: &str) -> Result<Value, Failure> {
         let is_preview = request.is_preview();
         let answer = self.send(request).await?;
         if self.json {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
-use super::fields::{body, not_empty};
+use super::fields::body;
 use super::show::{print, text, words};
 use super::{Run, value};
 use crate::secret::Secret;
@@ -108,13 +108,10 @@ impl Run for Command {
                 let mut body = body(&fields, &[])?;
                 body["id"] = id.as_str().into();
                 let request = Request::post(["users"]).body(body).write(&write);
-                client.change(request, &format!("Created the user {id}")).await.map(drop)
+                client.change(request, &format!("Created the user {id}")).await
             }
             Self::Edit { id, fields, unset, write } => {
-                let body = body(&fields, &unset)?;
-                not_empty(&body)?;
-                let request = Request::patch(["users", &id]).body(body).write(&write);
-                client.change(request, &format!("Changed the user {id}")).await.map(drop)
+                client.edit(["users", &id], body(&fields, &unset)?, &write, &format!("the user {id}")).await
             }
             Self::SetPassword { id, write } => {
                 let password = password()?;
@@ -122,12 +119,11 @@ impl Run for Command {
                 client
                     .change(request, &format!("Set the password of the user {id}; sessions and browsers are signed out"))
                     .await
-                    .map(drop)
             }
             Self::ResetLink { id, environment, write } => {
                 let body = body(json!({ "environment": environment }), &[])?;
                 let request = Request::post(["users", &id, "password-reset"]).body(body).write(&write);
-                let answer = client.change(request, &format!("Made a link for the user {id}")).await?;
+                let answer = client.changed(request, &format!("Made a link for the user {id}")).await?;
                 if !client.json {
                     print(&format!("  {}\n", words(&answer["url"])));
                     print(&format!(
@@ -140,7 +136,7 @@ impl Run for Command {
             Self::Delete { id, erase, write } => {
                 let request = Request::delete(["users", &id]).query("erase", erase.then_some("true")).write(&write);
                 let done = if erase { "Erased" } else { "Deleted" };
-                client.change(request, &format!("{done} the user {id}")).await.map(drop)
+                client.change(request, &format!("{done} the user {id}")).await
             }
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Run;
 use super::client::{Client, Page, Request, Write};
 use super::failure::Failure;
-use super::fields::{body, list, not_empty};
+use super::fields::{body, list};
 use super::show::{print, text, words};
 
 #[derive(Debug, Subcommand)]
@@ -134,7 +134,7 @@ impl Run for Command {
                 body["url"] = url.as_str().into();
                 let request = Request::post(["webhooks"]).body(body).write(&write);
                 let answer =
-                    client.change(request, &format!("Created a webhook for {url}; its secret is shown this once")).await?;
+                    client.changed(request, &format!("Created a webhook for {url}; its secret is shown this once")).await?;
                 show_secret(client, &answer);
                 Ok(())
             }
@@ -143,19 +143,14 @@ impl Run for Command {
                 if let Some(url) = url {
                     body["url"] = url.into();
                 }
-                not_empty(&body)?;
-                let request = Request::patch(["webhooks", &id]).body(body).write(&write);
-                client.change(request, &format!("Changed the webhook {id}")).await.map(drop)
+                client.edit(["webhooks", &id], body, &write, &format!("the webhook {id}")).await
             }
-            Self::Delete { id, write } => {
-                let request = Request::delete(["webhooks", &id]).write(&write);
-                client.change(request, &format!("Deleted the webhook {id}")).await.map(drop)
-            }
+            Self::Delete { id, write } => client.remove(["webhooks", &id], &write, &format!("the webhook {id}")).await,
             Self::RotateSecret { id, emergency, write } => {
                 let body = json!({ "emergency": emergency });
                 let request = Request::post(["webhooks", &id, "rotate-secret"]).body(body).write(&write);
                 let done = format!("Replaced the secret of the webhook {id}; the new one is shown this once");
-                let answer = client.change(request, &done).await?;
+                let answer = client.changed(request, &done).await?;
                 show_secret(client, &answer);
                 Ok(())
             }

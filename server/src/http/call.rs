@@ -172,13 +172,17 @@ pub fn too_large(rejection: BytesRejection) -> Error {
     Error::malformed("BODY_UNREADABLE", "the body ended early or could not be read")
 }
 
+/// Whether the body is said to be of this media type, whatever its parameters are.
+pub fn sent_as(headers: &HeaderMap, media_type: &str) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
+}
+
 fn document(headers: &HeaderMap, bytes: &[u8]) -> Result<Value> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") {
+    if !sent_as(headers, "application/json") {
         let detail = "send the body as `Content-Type: application/json`";
         return Err(Error::new(Kind::MediaTypeUnknown, "MEDIA_TYPE_UNKNOWN", detail));
     }

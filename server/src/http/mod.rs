@@ -20,9 +20,9 @@ mod workos;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use ipnet::IpNet;
@@ -69,14 +69,25 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(nothing_here)
         .method_not_allowed_fallback(unknown_method)
-        .layer(map_response(kept_by_nobody))
+        .layer(from_fn_with_state(app.clone(), guarded_answer))
         .layer(from_fn(request_id::layer))
         .with_state(app)
 }
 
-/// What does not say that it is public is its caller's alone, and often a secret: nobody on the way keeps it (RFC 6749 §5.1).
-async fn kept_by_nobody(mut response: Response) -> Response {
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+/// For how long a browser that was here by TLS comes by nothing else: a year.
+const TLS_ALONE: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// What every answer says of itself. What does not say that it is public is its caller's alone, and often a secret: nobody on
+/// the way keeps it (RFC 6749 §5.1). No browser takes it for something else than it says, or asks for it in the clear.
+async fn guarded_answer(State(app): State<App>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).cloned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if app.issuer.places.has_tls(host.as_ref().and_then(|host| host.to_str().ok())) {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ALONE);
+    }
     response
 }
 

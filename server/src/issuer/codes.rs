@@ -6,15 +6,12 @@
 //! `Idempotency-Key`, and gets the answer again.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::authorization::Authorization;
 use super::keys::token_id;
 use super::{Issuer, Minting, Refused, Remember, Tokens};
 use crate::error::{Kind, Result};
-use crate::secret::{Secret, random_alphanumeric};
+use crate::secret::{Secret, pkce_challenge, random_alphanumeric};
 use crate::store::{Application, Beginning, Beside, Browser, Code, Origin, Redeemed, Redemption, Surface};
 
 /// How long a code may be used, in seconds.
@@ -128,8 +125,7 @@ fn proven(grant: &CodeGrant<'_>, code: &Code) -> bool {
 /// RFC 7636 §4.6.
 fn is_verifier_of(verifier: &str, challenge: &str) -> bool {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let digest = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
     (43..=128).contains(&verifier.len())
         && verifier.bytes().all(unreserved)
-        && verify_slices_are_equal(digest.as_bytes(), challenge.as_bytes()).is_ok()
+        && verify_slices_are_equal(pkce_challenge(verifier).as_bytes(), challenge.as_bytes()).is_ok()
 }

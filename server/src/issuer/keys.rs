@@ -124,8 +124,8 @@ mod tests {
 
     #[test]
     fn no_two_tokens_have_the_same_id() {
-        let ids: std::collections::HashSet<String> = (0..100_000).filter_map(|_| token_id().ok()).collect();
-        assert_eq!(ids.len(), 100_000);
+        let ids: std::collections::HashSet<String> = (0..1_000_000).filter_map(|_| token_id().ok()).collect();
+        assert_eq!(ids.len(), 1_000_000);
         assert!(ids.iter().all(|id| id.len() == 22), "128 bits each");
     }
 }

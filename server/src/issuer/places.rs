@@ -70,6 +70,13 @@ impl Places {
         }
     }
 
+    /// Whether what is asked for by this `Host` is reached by TLS alone. A host of an environment's own always is; it is known
+    /// once its environment is held, which it is wherever it was asked for.
+    pub fn has_tls(&self, host: Option<&str>) -> bool {
+        let is_bound = |host: &str| self.hosts().values().flatten().any(|bound| bound.eq_ignore_ascii_case(host));
+        self.public_url.starts_with("https://") || host.is_some_and(is_bound)
+    }
+
     /// Where an environment's watermark is.
     pub fn watermark_url(&self, environment: &str, host: Option<&str>) -> String {
         let base = match host {

@@ -80,6 +80,13 @@ on_both_engines! {
             let problem = admin.patch(&path, edit).await.refused(status, code);
             assert_eq!(problem["errors"][0]["pointer"], place);
         }
+        // No client chooses what it is called: another's id, or a user's.
+        for member in ["client_id", "client_secret"] {
+            let mut document = json!({ "name": "app", "environment": "production" });
+            document[member] = "alice".into();
+            let problem = admin.post("/v1/applications", document).await.refused(400, "MEMBER_UNKNOWN");
+            assert_eq!(problem["errors"][0]["pointer"], format!("/{member}"));
+        }
         let stale = admin.request(Method::PATCH, &path).header("if-match", "\"1\"").json(&json!({}));
         admin.send(stale).await.refused(412, "REVISION_MISMATCH");
     }

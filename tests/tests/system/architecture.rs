@@ -186,3 +186,42 @@ fn the_purity_gate_catches_what_is_not_pure() {
         assert!(!passed && said.contains("disallowed"), "{name} passed the gate: {said}");
     }
 }
+
+/// Runs the `bindings/version` of a folder; answers whether it succeeded, and what it complained of.
+fn version(root: &Path, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(root.join("bindings/version")).args(arguments).output().expect("python3 is installed");
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn everything_that_is_published_has_the_version_of_the_workspace() {
+    assert_eq!(version(&root(), &["--check"]), (true, String::new()));
+}
+
+#[test]
+fn one_command_gives_everything_another_version() {
+    let copy = std::env::temp_dir().join(format!("flagbearer_version_{}", std::process::id()));
+    let script = std::fs::read_to_string(root().join("bindings/version")).expect("the script");
+    let places: Vec<&str> =
+        script.lines().filter_map(|line| Some(line.strip_prefix("    \"")?.split_once("\": ")?.0)).collect();
+    assert!(places.contains(&"Cargo.toml") && places.contains(&"bindings/node/package.json"), "{places:?}");
+    for place in places.iter().chain(&["bindings/version"]) {
+        let file = copy.join(place);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("it is made");
+        std::fs::copy(root().join(place), file).expect("it is copied");
+    }
+
+    assert_eq!(version(&copy, &["--write", "9.8.7"]), (true, String::new()));
+    assert_eq!(version(&copy, &["--check"]), (true, String::new()));
+    for place in &places {
+        let text = std::fs::read_to_string(copy.join(place)).expect("it is there");
+        assert!(text.contains("9.8.7"), "{place}");
+        std::fs::copy(root().join(place), copy.join(place)).expect("it is copied");
+        let (agreed, complaint) = version(&copy, &["--check"]);
+        assert!(!agreed && complaint.contains(if *place == "Cargo.toml" { "Cargo.lock" } else { place }), "{complaint}");
+        std::fs::write(copy.join(place), text).expect("it is written");
+    }
+    let (written, complaint) = version(&copy, &["--write", "v1"]);
+    assert!(!written && complaint.contains("usage"), "{complaint}");
+    std::fs::remove_dir_all(copy).expect("it is removed");
+}

@@ -38,6 +38,8 @@ on_both_engines! {
         let tampered = format!("{}A", &genuine[..genuine.len() - 1]);
         let tampered = if tampered == genuine { format!("{}B", &genuine[..genuine.len() - 1]) } else { tampered };
         let forward = genuine.replacen(".1.", ".2.", 1);
+        let (signed, tag) = genuine.rsplit_once('.').expect("a tag");
+        assert_eq!(tag.len(), 43, "256 bits");
 
         let mut bodies = Vec::new();
         for token in [
@@ -47,6 +49,11 @@ on_both_engines! {
             "ü.ü.ü".to_owned(),
             tampered,
             forward,
+            // A tag is never compared for as long as the shorter one lasts.
+            format!("{signed}."),
+            format!("{signed}.{}", &tag[..22]),
+            format!("{signed}.{tag}AAAA"),
+            signed.to_owned(),
             refresh_token(&reused),
             refresh_token(&ended),
             refresh_token(&expired),

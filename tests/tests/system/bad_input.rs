@@ -1,6 +1,6 @@
 //! Whatever is wrong is refused with its own status, code and place, and nothing is changed by it.
 
-use flagbearer_tests::{ADMIN_KEY, Answer, Api, TestServer, on_both_engines};
+use flagbearer_tests::{ADMIN_KEY, Answer, Api, Client, TestServer, on_both_engines};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -192,6 +192,137 @@ on_both_engines! {
         let unknown = sent(&admin, Method::PUT, "/v1/flags/b/environments/production", unknown).await;
         assert_eq!(pointer(&unknown.refused(400, "MEMBER_UNKNOWN")), "/rules/0/audience/user");
         assert_eq!(last_revision(&admin).await, revision);
+    }
+
+    async fn no_document_sets_what_is_not_its_to_set(engine: Engine) {
+        let (server, admin, _) = prepared(engine).await;
+        admin.post("/v1/organizations", json!({ "id": "o" })).await.ok();
+        admin.post("/v1/users", json!({ "id": "u", "email": "u@example.com" })).await.ok();
+        admin.post("/v1/segments", json!({ "key": "s" })).await.ok();
+        let application = format!("/v1/applications/{}", admin.application("production").await);
+        let id = |created: Value| created["id"].as_str().expect("an id").to_owned();
+        let key = format!("/v1/api-keys/{}", id(admin.post("/v1/api-keys", json!({ "name": "k", "role": "viewer" })).await.ok()));
+        let provider = json!({ "environment": "production", "name": "p", "issuer": "https://login.example.com", "client_id": "c" });
+        let provider = format!("/v1/identity-providers/{}", id(admin.post("/v1/identity-providers", provider).await.ok()));
+        let webhook = format!("/v1/webhooks/{}", id(admin.post("/v1/webhooks", json!({ "url": "https://example.com/hook" })).await.ok()));
+        let setting = "/v1/flags/b/environments/production";
+        let revision = last_revision(&admin).await;
+        for (method, path, document) in [
+            (Method::POST, "/v1/flags", json!({ "key": "n", "type": "boolean", "default_value": true })),
+            (Method::PATCH, "/v1/flags/b", json!({})),
+            (Method::PUT, setting, json!({ "enabled": true })),
+            (Method::PUT, &format!("{setting}/targeting"), json!({ "audience": "all" })),
+            (Method::POST, &format!("{setting}/promote"), json!({ "to": "staging" })),
+            (Method::PUT, "/v1/flags/b/users/u", json!({ "value": true })),
+            (Method::PUT, "/v1/flags/b/organizations/o?environment=production", json!({ "value": true })),
+            (Method::POST, "/v1/environments", json!({ "name": "preview" })),
+            (Method::PATCH, "/v1/environments/staging", json!({})),
+            (Method::POST, "/v1/organizations", json!({ "id": "n" })),
+            (Method::PATCH, "/v1/organizations/o", json!({})),
+            (Method::PUT, "/v1/organizations/o/members/u", json!({})),
+            (Method::POST, "/v1/users", json!({ "id": "n" })),
+            (Method::PATCH, "/v1/users/u", json!({})),
+            (Method::POST, "/v1/users/u/password-reset", json!({})),
+            (Method::POST, "/v1/applications", json!({ "name": "n", "environment": "production" })),
+            (Method::PATCH, &application, json!({})),
+            (Method::POST, "/v1/api-keys", json!({ "name": "n", "role": "viewer" })),
+            (Method::PATCH, &key, json!({ "name": "n" })),
+            (Method::POST, "/v1/identity-providers", json!({ "environment": "production", "name": "n", "issuer": "https://n.example.com" })),
+            (Method::PATCH, &provider, json!({})),
+            (Method::POST, "/v1/webhooks", json!({ "url": "https://example.com/n" })),
+            (Method::PATCH, &webhook, json!({})),
+            (Method::POST, &format!("{webhook}/rotate-secret"), json!({})),
+            (Method::POST, "/v1/segments", json!({ "key": "n" })),
+            (Method::PATCH, "/v1/segments/s", json!({})),
+            (Method::POST, "/v1/signing-keys/rotate", json!({ "environment": "production" })),
+            (Method::POST, "/v1/changes/1/comments", json!({ "text": "n" })),
+            (Method::POST, "/v1/sessions", json!({ "application": application.rsplit('/').next(), "user": "u" })),
+            (Method::POST, "/v1/explain", json!({ "token": "n" })),
+            (Method::POST, "/v1/batch", json!({ "writes": [] })),
+        ] {
+            let mut document = document;
+            document["superuser"] = true.into();
+            let answer = sent(&admin, method.clone(), path, document.to_string()).await;
+            assert_eq!(answer.body["code"], "MEMBER_UNKNOWN", "{method} {path}: {} {}", answer.status, answer.text);
+            assert_eq!(pointer(&answer.refused(400, "MEMBER_UNKNOWN")), "/superuser", "{method} {path}");
+        }
+        // Nor do those that take no document.
+        for (method, path) in [
+            (Method::POST, "/v1/flags/b/archive"), (Method::POST, "/v1/flags/b/restore"), (Method::POST, &format!("{setting}/kill")),
+            (Method::DELETE, &format!("{setting}/kill")), (Method::DELETE, "/v1/users/u"), (Method::POST, &format!("{webhook}/test")),
+            (Method::PUT, &format!("{setting}/targeting/users/u")), (Method::POST, "/v1/environments/production/min-revision"),
+            (Method::PUT, "/v1/segments/s/users/u"), (Method::POST, "/v1/changes/1/revert"),
+        ] {
+            let answer = sent(&admin, method.clone(), path, r#"{"superuser":true}"#).await;
+            assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text);
+        }
+        assert_eq!(last_revision(&admin).await, revision);
+        assert_eq!(server.database.texts("SELECT id FROM sessions").await.len(), 0);
+    }
+
+    async fn nothing_that_a_stranger_sends_is_an_error_of_ours(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let client = Client::register(&admin, "production", json!({})).await;
+        let workos = Client::register(&admin, "production", json!({ "profile": "workos" })).await;
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let long = "x".repeat(7000);
+        for text in ["%00", "a%00b", "%FF", "%F0%9F%9A%80", "%ED%A0%80", "%27%20OR%201%3D1--", "../../etc/passwd", "%zz", &long] {
+            let mut requests = Vec::new();
+            for path in [
+                format!("/env/{text}/oauth2/auth"), format!("/env/{text}/.well-known/jwks.json"), format!("/v1/watermark/{text}"),
+                format!("/.well-known/oauth-authorization-server/env/{text}"), format!("/sso/jwks/{text}"),
+                format!("/oauth2/auth?client_id={text}"), format!("/user_management/authorize?client_id={text}"),
+                format!("/oauth2/auth?client_id={}&redirect_uri={text}", client.id), format!("/logout?client_id={text}"),
+                format!("/logout?post_logout_redirect_uri={text}"), format!("/logout?id_token_hint={text}"),
+                format!("/user_management/sessions/logout?session_id={text}"), format!("/reset-password?token={text}"),
+                format!("/user_management/sessions/logout?session_id=x&return_to={text}"), format!("/sign-in?request={text}"),
+                format!("/sign-in/upstream?request={text}&provider={text}"), format!("/sign-in/callback?state={text}&code={text}"),
+            ] {
+                requests.push(http.get(format!("{}{path}", server.url)));
+            }
+            let form = |path: &str, form: String| {
+                let request = http.post(format!("{}{path}", server.url));
+                request.header("content-type", "application/x-www-form-urlencoded").body(form)
+            };
+            let known = format!("client_id={}&client_secret={}", client.id, client.secret.as_deref().expect("a secret"));
+            for path in ["/oauth2/token", "/oauth2/revoke", "/oauth2/introspect"] {
+                let grant = "grant_type=client_credentials&token=x";
+                requests.push(form(path, format!("{grant}&client_id={text}&client_secret={text}")));
+                requests.push(form(path, format!("{known}&grant_type={text}&token={text}")));
+            }
+            for members in [
+                format!("grant_type=refresh_token&refresh_token={text}"), format!("grant_type=authorization_code&code={text}&redirect_uri={text}"),
+                format!("grant_type=client_credentials&scope={text}&audience={text}"), format!("grant_type=client_credentials&organization_id={text}"),
+                format!("grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token_type=urn:ietf:params:oauth:token-type:jwt&subject_token={text}"),
+            ] {
+                requests.push(form("/oauth2/token", format!("{known}&{members}")));
+            }
+            for path in ["/sign-in", "/sign-up", "/sign-in/organization", "/reset-password", "/oauth2/auth", "/logout"] {
+                requests.push(form(path, format!("request={text}&email={text}&password={text}&token={text}&organization={text}")));
+            }
+            for path in ["/oauth2/userinfo", "/v1/flags", "/organizations/o", "/api/v1/feature_flags", "/account_api/v1/feature_flags"] {
+                requests.push(http.get(format!("{}{path}", server.url)).bearer_auth(text).header("x-request-id", text));
+            }
+            for request in requests {
+                let request = request.build().expect("a request");
+                let asked = format!("{} {}", request.method(), request.url());
+                let answer = admin.execute(request).await;
+                assert!(answer.status < 500, "{asked} with `{text}`: {} {}", answer.status, answer.text);
+            }
+        }
+        let secret = workos.secret.as_deref().expect("a secret");
+        for text in ["\0", "a\0b", "🚀", "' OR 1=1--", &long] {
+            for document in [
+                json!({ "grant_type": "password", "email": text, "password": text }), json!({ "grant_type": text }),
+                json!({ "grant_type": "authorization_code", "code": text, "client_secret": secret, "ip_address": text, "user_agent": text }),
+                json!({ "grant_type": "refresh_token", "refresh_token": text, "organization_id": text }),
+                json!({ "grant_type": "refresh_token", "client_id": text, "client_secret": text, "refresh_token": text }),
+            ] {
+                let answer = workos.authenticate(document.clone()).await;
+                assert!((400..500).contains(&answer.status), "{document}: {} {}", answer.status, answer.text);
+            }
+        }
     }
 
     async fn a_json_value_nests_thirty_two_deep_and_no_deeper(engine: Engine) {

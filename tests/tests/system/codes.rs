@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flagbearer_server::clock::Clock;
+use flagbearer_server::secret::pkce_challenge;
 use flagbearer_tests::{Browser, Client, Issuer, PASSWORD, TestServer, claims_of, on_both_engines};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -152,6 +153,26 @@ on_both_engines! {
         client.redeem("fbc_never_made").await.denied(400, "invalid_grant");
         client.redeem_with("x", &[("code", "")]).await.denied(400, "invalid_request");
         assert_eq!(admin.get("/v1/sessions").await.ok()["data"], json!([]));
+    }
+
+    async fn a_verifier_is_as_long_and_as_plain_as_the_rfc_has_it(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        admin.account("alice", EMAIL, &[]).await;
+        let client = Client::public(&admin, "production").await;
+        let mut browser = Browser::new();
+        client.sign_in(&mut browser, EMAIL).await;
+        let (shortest, longest) = ("a-._~".repeat(9)[..43].to_owned(), "Z9".repeat(64));
+        for (verifier, good) in [
+            (shortest.clone(), true), (longest.clone(), true), (shortest[1..].to_owned(), false), (format!("{longest}a"), false),
+            (format!("{}+", &shortest[1..]), false), (format!("{} ", &shortest[1..]), false), (format!("{}é", &shortest[2..]), false),
+        ] {
+            // Each proves what it was asked with: it is for its form alone that one is refused.
+            let challenge = pkce_challenge(&verifier);
+            let told = browser.visit(&client.authorization_url(&[("code_challenge", &challenge)])).await.told();
+            let answer = client.redeem_with(&told["code"], &[("code_verifier", &verifier)]).await;
+            assert_eq!(answer.status == 200, good, "{verifier}: {}", answer.text);
+        }
     }
 
     async fn a_verifier_without_a_challenge_is_a_downgrade(engine: Engine) {

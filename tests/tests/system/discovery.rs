@@ -49,7 +49,11 @@ on_both_engines! {
             assert_eq!(one.header("access-control-allow-origin"), "*");
             assert_eq!(one.header("cache-control"), "public, max-age=300");
             assert_eq!(one.text, other.text);
-            assert_eq!(one.ok()["issuer"], issuer);
+            let metadata = one.ok();
+            assert_eq!(metadata["issuer"], issuer);
+            assert_eq!(metadata["code_challenge_methods_supported"], json!(["S256"]));
+            assert_eq!(metadata["response_types_supported"], json!(["code"]));
+            assert_eq!(metadata["authorization_response_iss_parameter_supported"], true);
         }
         for nowhere in [
             "/env/staging/.well-known/oauth-authorization-server",

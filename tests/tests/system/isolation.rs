@@ -69,6 +69,7 @@ on_both_engines! {
                 for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
                     assert!(key.get(private).is_none(), "a private member is published");
                 }
+                assert!(key["use"] == "sig" && key["alg"].is_string() && key.get("key_ops").is_none(), "{key}");
             }
         }
         assert_eq!(kids.len(), 9);

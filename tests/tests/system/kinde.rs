@@ -284,5 +284,13 @@ on_both_engines! {
             let answer = ask(Method::OPTIONS, path, "https://app.example.com").await;
             assert!(!answer.headers().contains_key("access-control-allow-origin"), "{path}");
         }
+        // Browsers are sent to these, and no page calls them.
+        for path in ["/oauth2/auth", "/sign-in", "/sign-up", "/sign-in/organization", "/reset-password", "/logout"] {
+            for method in [Method::OPTIONS, Method::GET, Method::POST] {
+                let answer = ask(method, &format!("/env/staging{path}"), "https://app.example.com").await;
+                let named = answer.headers().keys().find(|name| name.as_str().starts_with("access-control-"));
+                assert_eq!(named, None, "{path}");
+            }
+        }
     }
 }

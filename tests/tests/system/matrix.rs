@@ -4,7 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use flagbearer_tests::{ADMIN_KEY, Answer, Api, Browser, Client, PASSWORD, Page, TestServer, VERIFIER, on_both_engines};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flagbearer_tests::{
+    ADMIN_KEY, Answer, Api, Browser, Client, PASSWORD, Page, TestServer, Upstream, VERIFIER, on_both_engines,
+};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -25,6 +29,8 @@ struct Place {
     workos: Client,
     /// Bound to the environment.
     key: String,
+    /// Whose tokens are exchanged in this environment alone.
+    upstream: Upstream,
 }
 
 impl Place {
@@ -32,6 +38,12 @@ impl Place {
         let admin = server.admin();
         let permissions = json!({ "permissions": ["read:environment_feature_flags"] });
         let kinde = json!({ "profile": "kinde", "permissions": ["read:environment_feature_flags"] });
+        let upstream = Upstream::start().await;
+        let provider = json!({
+            "environment": environment, "name": "Theirs", "issuer": upstream.url, "audience": "our-api", "sign_in": false,
+            "exchange": true, "claims": { "user": "sub" },
+        });
+        admin.post("/v1/identity-providers", provider).await.ok();
         Self {
             environment,
             issuer,
@@ -40,6 +52,7 @@ impl Place {
             kinde: Client::register(&admin, environment, kinde).await,
             workos: Client::register(&admin, environment, json!({ "profile": "workos" })).await,
             key: admin.key("application", Some(environment)).await,
+            upstream,
         }
     }
 
@@ -118,6 +131,8 @@ impl Place {
             ("pending authentication token", self.pending().await),
             ("reset token", self.reset_token(&admin).await),
             ("api key", self.key.clone()),
+            ("watermark", admin.get(&format!("/v1/watermark/{}", self.environment)).await.text),
+            ("token of an upstream issuer", self.upstream.token(json!({ "sub": "alice", "aud": "our-api" }))),
         ])
     }
 }
@@ -190,7 +205,7 @@ const DOORS: [Door; 24] = [
     Door::of("client secret in the header", &["secret"]),
     Door::of("client secret of kinde", &["secret of kinde"]),
     Door::of("client secret at workos", &["secret of workos", "api key"]),
-    Door::of("exchange", &[]),
+    Door::of("exchange", &["token of an upstream issuer"]),
     Door::of("choice at workos", &["pending authentication token"]),
     Door::of("signed in silently", &["browser cookie"]),
     Door::of("reset page", &["reset token"]),
@@ -310,7 +325,8 @@ impl Door {
 
 on_both_engines! {
     async fn whatever_is_shown_where_it_does_not_belong_is_refused_as_garbage_is(engine: Engine) {
-        let server = TestServer::start(engine).await;
+        let allow = ["127.0.0.1".parse().expect("an address")];
+        let server = TestServer::start_with(engine, |config| config.outbound_allow = allow.to_vec()).await;
         let admin = server.admin();
         for (user, email, organizations) in
             [("alice", EMAIL, &[][..]), ("bob", "bob@example.com", &[]), ("carol", CHOOSER, &["org_a", "org_b"])]
@@ -330,7 +346,10 @@ on_both_engines! {
                 // Where nothing but a wrong secret is shown all day, attempts are limited; that is not what is looked for here.
                 server.database.execute("DELETE FROM attempts").await;
                 let mut refusals = Vec::new();
-                for garbage in ["garbage", "eyJhbGciOiJSUzI1NiJ9.e30.AAAA", "eyJ"] {
+                let under = |kid: &str| format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(json!({ "alg": "RS256", "kid": kid }).to_string()));
+                for garbage in [
+                    "garbage", "eyJhbGciOiJSUzI1NiJ9.e30.AAAA", "eyJ", &under("a\0b"), &under("' OR '1'='1"), &under("../../etc/passwd"),
+                ] {
                     let said = door.show(&server, at, garbage).await;
                     assert!(!said.opened && said.status < 500, "{}: {}", door.name, said.text);
                     refusals.push((said.status, said.words));

@@ -74,6 +74,19 @@ on_both_engines! {
         }
     }
 
+    async fn nothing_that_holds_a_secret_is_compressed(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let client = Client::register(&admin, "production", json!({})).await;
+        let form = [("grant_type", "client_credentials")];
+        let request = reqwest::Client::new().post(format!("{}/oauth2/token", server.url)).form(&form);
+        let request = request.basic_auth(&client.id, client.secret.as_deref()).header("accept-encoding", "gzip, deflate, br, zstd");
+        // Its length would tell what of it an attacker has guessed.
+        let answer = admin.send(request).await;
+        assert_eq!(answer.header("content-encoding"), "");
+        answer.granted();
+    }
+
     async fn a_machine_that_repeats_a_request_gets_its_answer_again(engine: Engine) {
         let server = TestServer::start(engine).await;
         let admin = server.admin();

@@ -65,6 +65,11 @@ on_both_engines! {
         planted.cookies.insert(key("flagbearer-browser-production"), browser.cookies[&browser_cookie].clone());
         assert_eq!(planted.visit(&silent).await.told()["error"], "login_required");
 
+        // Pages, documents and refusals alike: whoever was here by TLS comes by nothing else.
+        for path in ["/sign-in", "/.well-known/jwks.json", "/healthz", "/v1/flags", "/oauth2/userinfo", "/nothing"] {
+            let answer = browser.visit(&format!("{PUBLIC}{path}")).await;
+            assert_eq!(answer.header("strict-transport-security"), "max-age=31536000", "{path}: {}", answer.status);
+        }
         let page = browser.visit(&format!("{PUBLIC}/logout")).await;
         assert_eq!((page.status, guarded(&page.headers)), (200, vec![browser_cookie.1.as_str()]));
         assert!(!browser.cookies.contains_key(&browser_cookie));
@@ -118,6 +123,16 @@ on_both_engines! {
                 let page = browser.visit(&format!("{issuer}/env/{name}/{path}")).await;
                 assert_eq!(page.status, 404, "{}: {}", page.url, page.text);
             }
+        }
+    }
+
+    async fn only_what_is_reached_by_tls_asks_browsers_for_it(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        server.admin().post("/v1/environments", json!({ "name": "eu", "host": "login.eu.example.com:8443" })).await.ok();
+        let mut browser = Browser::behind_tls(&server.url);
+        for (issuer, rule) in [(server.url.as_str(), ""), (BOUND, "max-age=31536000")] {
+            let answer = browser.visit(&format!("{issuer}/.well-known/openid-configuration")).await;
+            assert_eq!((answer.status, answer.header("strict-transport-security")), (200, rule), "{issuer}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Which token was issued to which request, where the server is told to write that down.
 
+use std::collections::BTreeSet;
+
 use flagbearer_server::clock::Clock;
 use flagbearer_server::store::Store;
 use flagbearer_tests::{Api, BEGINNING, Client, Engine, TestServer, claims_of, on_both_engines};
@@ -73,6 +75,7 @@ on_both_engines! {
         all.push(public.refresh(&all[7]).await.ok());
 
         assert_eq!(recorded(&server).await, all.len());
+        assert_eq!(all.iter().map(token_id).collect::<BTreeSet<_>>().len(), all.len(), "no two have one id");
         for tokens in &all {
             check(&admin, tokens).await;
         }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flagbearer_tests::{Answer, Api, BEGINNING, Engine, Issuer, TestServer, on_both_engines};
+use flagbearer_tests::{
+    Answer, Api, BEGINNING, Browser, Client, Engine, Issuer, PASSWORD, TestServer, claims_of, on_both_engines,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -317,6 +319,24 @@ on_both_engines! {
         assert_eq!(retried["refresh_token"], second["refresh_token"]);
         assert_eq!(place.session().await["organization"], "org_one");
         assert_eq!(organization(&place.refreshed(&retried).await), "org_one");
+    }
+
+    async fn a_refresh_grants_no_more_than_the_sign_in_did(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        admin.account("alice", "alice@example.com", &[]).await;
+        let client = Client::public(&admin, "production").await;
+        let url = client.authorization_url(&[("scope", "openid email")]);
+        let told = Browser::new().sign_in(&url, "alice@example.com", PASSWORD).await.told();
+        let mut tokens = client.redeem(&told["code"]).await.ok();
+        for scope in ["openid email profile", "profile offline_access", "admin", "openid email"] {
+            let token = tokens["refresh_token"].as_str().expect("a token").to_owned();
+            let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str()), ("scope", scope)];
+            tokens = client.post("/oauth2/token", &form).await.ok();
+            // What holds is said, whatever was asked for (RFC 6749 §3.3).
+            assert_eq!((&tokens["scope"], &claims_of(&tokens["access_token"])["scope"]), (&json!("openid email"), &json!("openid email")));
+            assert_eq!(claims_of(&tokens["id_token"]).get("name"), None);
+        }
     }
 
     async fn a_refresh_token_is_worth_nothing_elsewhere_and_no_answer_tells_why(engine: Engine) {

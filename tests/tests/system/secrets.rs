@@ -302,6 +302,12 @@ on_both_engines! {
         let mut server = started(&database, "trace").await;
         let mut secrets = play(&server.admin()).await;
         secrets.extend(play_pages(&server.admin()).await);
+        for (what, secret) in secrets.iter().filter(|(_, secret)| !secret.contains("planted")) {
+            // What stands before says what it is. The rest is of 62 characters or more, each at random: 128 bits are 22 of them.
+            let before = if secret.starts_with("fb") && !secret.contains('.') { '_' } else { '.' };
+            let random = secret.rsplit(before).next().unwrap_or_default();
+            assert!(random.len() >= 22, "{what} could be guessed: {secret}");
+        }
         let key = std::fs::read_to_string(database.key_file()).expect("the key file");
         secrets.insert("the installation's key".into(), key.trim().to_owned());
 

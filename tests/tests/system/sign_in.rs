@@ -225,6 +225,11 @@ on_both_engines! {
             let forged = victim.follow(url.clone(), form.post(url.clone()).header(name, value).form(&fields)).await;
             is_a_page(&forged, 403);
         }
+        for path in ["/sign-up", "/sign-in/organization", "/reset-password"] {
+            let url = url.join(path).expect("an address");
+            let form = reqwest::Client::new().post(url.clone()).header("sec-fetch-site", "cross-site").form(&fields);
+            is_a_page(&victim.follow(url, form).await, 403);
+        }
         let other = reqwest::Client::new().post(url.clone()).header("content-type", "text/plain").body("request=x");
         is_a_page(&victim.follow(url.clone(), other).await, 415);
         assert!(victim.submit(&page, &answers).await.left);

@@ -159,9 +159,17 @@ on_both_engines! {
             assert!(!wrong.contains(other.expose()) && !wrong.contains(text.trim()), "{wrong}");
         }
 
-        std::fs::write(database.key_file(), "not a key").expect("a key file is written");
-        let damaged = Process::refused(&database, |_| {}).await;
-        assert!(damaged.contains("32 bytes in base64url"), "{damaged}");
+        let thought_up = format!("{}ZmU", "Zmxh".repeat(10));
+        for (text, said) in [
+            ("not a key", "32 bytes in base64url"),
+            (&other.expose()[..42], "32 bytes in base64url"),
+            (&"A".repeat(43), "is not random"),
+            (&thought_up, "is not random"),
+        ] {
+            std::fs::write(database.key_file(), text).expect("a key file is written");
+            let refused = Process::refused(&database, |_| {}).await;
+            assert!(refused.contains(said) && !refused.contains(text), "{refused}");
+        }
         std::fs::rename(&aside, database.key_file()).expect("the key file moves back");
         assert!(Process::start(&database, free_port()).await.terminate().await);
     }

@@ -55,6 +55,13 @@ on_both_engines! {
         let answer = api.get(PATH).await;
         assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"");
         answer.denied(401, "invalid_token");
+        server.clock.advance(300);
+        let expired = api.get(&format!("/env/staging{PATH}")).await;
+        assert_eq!(expired.header("www-authenticate"), "Bearer error=\"invalid_token\"");
+        expired.denied(401, "invalid_token");
+        let tokens = client.refresh(&tokens).await.ok();
+        let api = server.api(tokens["access_token"].as_str().expect("a token"));
+        api.get(&format!("/env/staging{PATH}")).await.ok();
         client.post("/oauth2/revoke", &[("token", tokens["refresh_token"].as_str().expect("a token"))]).await.granted();
         api.get(&format!("/env/staging{PATH}")).await.denied(401, "invalid_token");
         // A token in the address would stand in logs and histories: it is not looked for.

@@ -81,9 +81,9 @@ class FlagSet:
 
     @classmethod
     def of(cls, flags: Mapping[str, object]) -> "FlagSet":
-        """A set of these flags without a token, for unit tests. Types are those of the values."""
-        claim = {key: {"t": _letter(value), "v": value} for key, value in flags.items()}
-        return cls(_native.tables_of_claim(json.dumps(claim, allow_nan=False)))
+        """A set of these flags without a token, for unit tests. Types are those of the values. Raises :class:`FlagbearerError`,
+        with the ``pointer`` to what no flag can be."""
+        return cls(_native.tables_of_flags(json.dumps(dict(flags), allow_nan=False)))
 
     def __getattr__(self, name: str) -> Any:
         # Python comes here for a slot that is still empty, and never again once it is filled, so that reads pay nothing.
@@ -217,8 +217,3 @@ def _lookup(table: Mapping[str, Any], key: object) -> Any:
         return table.get(cast(str, key))
     except TypeError:  # a key that no dict can hold
         return None
-
-
-def _letter(value: object) -> str:
-    # A bool is an int to Python, and not to anybody else.
-    return "b" if isinstance(value, bool) else "s" if isinstance(value, str) else "i" if isinstance(value, int) else "j"

@@ -64,7 +64,7 @@ class TestIssuer:
     ) -> str:
         """A token that carries these flags. ``expires_in`` is in seconds; one of 0 or less has expired."""
         facts = {
-            "flags": flags or {}, "user": user, "organization": organization, "flags_revision": flags_revision,
+            "flags": dict(flags or {}), "user": user, "organization": organization, "flags_revision": flags_revision,
             "expires_in": expires_in,
         }  # fmt: skip
         return self._native.token(json.dumps(facts, allow_nan=False), time.time())

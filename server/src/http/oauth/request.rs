@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::App;
 use super::super::address::ClientAddress;
-use super::super::call::too_large;
+use super::super::call::{sent_as, too_large};
 use super::super::error::Denied;
 use super::super::place::Place;
 use crate::error::Result;
@@ -109,9 +109,7 @@ const TARGETS: [&str; 2] = ["audience", "resource"];
 
 impl Form {
     fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, Denied> {
-        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim();
-        if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !sent_as(headers, "application/x-www-form-urlencoded") {
             return Err(Denied::request("send the body as `application/x-www-form-urlencoded`"));
         }
         let mut form = Self { members: HashMap::new(), targets: Vec::new() };

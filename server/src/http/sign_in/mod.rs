@@ -23,7 +23,7 @@ use page::{failed, lapsed};
 pub use visit::{MAX_USER_AGENT, Visit};
 
 use super::App;
-use super::call::too_large;
+use super::call::{sent_as, too_large};
 use crate::error::{Error, Kind, Result};
 use crate::issuer::{Step, Stop};
 use crate::secret::Secret;
@@ -133,9 +133,7 @@ impl Fields {
 
     fn posted(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Self> {
         let body = body.map_err(too_large)?;
-        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim();
-        if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !sent_as(headers, "application/x-www-form-urlencoded") {
             let detail = "a form is sent as `application/x-www-form-urlencoded`";
             return Err(Error::new(Kind::MediaTypeUnknown, "MEDIA_TYPE_UNKNOWN", detail));
         }

@@ -31,7 +31,6 @@ pub struct Frame {
     style: String,
     /// Where the page's form may lead in the end.
     form_action: String,
-    secure: bool,
 }
 
 impl Frame {
@@ -53,7 +52,6 @@ impl Frame {
             base: visit.base().to_owned(),
             style: format!("{STYLE}:root{{--accent:{accent};--on-accent:{}}}", readable_on(accent)),
             form_action: "'self'".to_owned(),
-            secure: visit.secure(),
         }
     }
 }
@@ -243,14 +241,7 @@ fn guard(headers: &mut HeaderMap, frame: &Frame) {
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    for (name, value) in [
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-    ] {
+    for (name, value) in [(header::REFERRER_POLICY, "no-referrer"), (header::X_FRAME_OPTIONS, "DENY")] {
         headers.insert(name, HeaderValue::from_static(value));
-    }
-    if frame.secure {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
 }

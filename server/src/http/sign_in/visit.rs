@@ -77,7 +77,7 @@ impl Visit {
     }
 
     /// Whether the pages are reached by TLS alone.
-    pub fn secure(&self) -> bool {
+    fn secure(&self) -> bool {
         self.issuer.starts_with("https://")
     }
 

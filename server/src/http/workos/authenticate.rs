@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use flagbearer::document::parse;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::{App, shape};
 use crate::control::{Answer, Once};
 use crate::error::{Error, Result};
 use crate::http::address::ClientAddress;
-use crate::http::call::{bearer, too_large};
+use crate::http::call::{bearer, sent_as, too_large};
 use crate::http::error::Denied;
 use crate::http::oauth::{REMEMBERED, once, public_keys};
 use crate::http::sign_in::MAX_USER_AGENT;
@@ -217,8 +217,7 @@ struct Asked(Value);
 
 impl Asked {
     fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Denied> {
-        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        if !sent_as(headers, "application/json") {
             return Err(Denied::request("send the body as `application/json`"));
         }
         let body = parse(bytes).map_err(|error| Denied::request(error.message))?;

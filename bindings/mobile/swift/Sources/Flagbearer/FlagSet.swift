@@ -114,17 +114,7 @@ public final class FlagSet: Sendable {
     ///
     /// Throws `FlagbearerError` for a value that no flag can have.
     public convenience init(of flags: [String: JSON]) throws {
-        let claim = flags.mapValues { value in
-            let letter: String
-            switch value {
-            case .boolean: letter = "b"
-            case .string: letter = "s"
-            case .integer: letter = "i"
-            default: letter = "j"
-            }
-            return JSON.object(["t": .string(letter), "v": value])
-        }
-        self.init(try translated { try NativeFlagSet.ofClaim(featureFlags: JSON.object(claim).text) })
+        self.init(try translated { try NativeFlagSet.ofFlags(flags: JSON.object(flags).text) })
     }
 
     /// The flag if it is there and boolean, otherwise the default.

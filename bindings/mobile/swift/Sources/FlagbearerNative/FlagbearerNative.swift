@@ -705,6 +705,18 @@ public static func ofClaim(featureFlags: String)throws  -> NativeFlagSet  {
 })
 }
 
+    /**
+     * The flag set of flags by key, as JSON text, for tests.
+     */
+public static func ofFlags(flags: String)throws  -> NativeFlagSet  {
+    return try  FfiConverterTypeNativeFlagSet_lift(try rustCallWithError(FfiConverterTypeNativeError_lift) {
+        uniffiCallStatus in
+    uniffi_flagbearer_mobile_fn_constructor_nativeflagset_of_flags(
+        FfiConverterString.lower(flags),uniffiCallStatus
+    )
+})
+}
+
 
 
 open func changedFrom(older: NativeFlagSet) -> [String]  {
@@ -2919,6 +2931,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_claim() != 50174) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_flags() != 29594) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_flagbearer_mobile_checksum_constructor_nativereader_new() != 12813) {

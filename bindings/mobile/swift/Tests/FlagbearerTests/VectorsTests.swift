@@ -75,6 +75,17 @@ final class VectorsTests: XCTestCase {
         }
     }
 
+    func testASetOfValuesHasTheirTypesOrIsRefused() throws {
+        for item in try cases("flag_sets.json", "cases") {
+            let name = item["name"].string!
+            var set: FlagSet?
+            let refused = try code { set = try FlagSet(of: item["flags"].members) }
+            XCTAssertEqual(refused, item["error"]["code"].string, name)
+            guard let set else { continue }
+            XCTAssertEqual(set.getAllFlags(), item["expect"].members.mapValues { $0["value"] }, name)
+        }
+    }
+
     func testAClaimIsReadOrRefusedWithItsCode() throws {
         for item in try cases("claims.json", "decode") {
             let claim = item["claim"].string!

@@ -184,21 +184,11 @@ public class FlagSet internal constructor(
          * @throws FlagbearerException for a value that no flag can have
          */
         public fun of(flags: Map<String, Any>): FlagSet = translated {
-            FlagSet(NativeFlagSet.ofClaim(JsonObject(flags.mapValues { (key, value) -> entry(key, value) }).toString()))
+            FlagSet(NativeFlagSet.ofFlags(JsonObject(flags.mapValues { (key, value) -> json(key, value) }).toString().crossable()))
         }
 
         /** The same: `FlagSet.of("new_ai_model" to true)`. */
         public fun of(vararg flags: Pair<String, Any>): FlagSet = of(flags.toMap())
-
-        private fun entry(key: String, value: Any): JsonObject {
-            val letter = when (value) {
-                is Boolean -> "b"
-                is String -> "s"
-                is Int, is Long -> "i"
-                else -> "j"
-            }
-            return JsonObject(mapOf("t" to JsonPrimitive(letter), "v" to json(key, value)))
-        }
 
         internal fun version(watermark: Watermark?): Int = watermark?.version?.value ?: 0
 

@@ -134,6 +134,17 @@ class VectorsTest {
     }
 
     @TestFactory
+    fun `a set of values has their types, or is refused with the place of the fault`() = each(vectors("flag_sets.json"), "cases") { case ->
+        case["error"]?.let { error ->
+            val refused = assertThrows(FlagbearerException.DocumentRefused::class.java) { FlagSet.of(case.getValue("flags").jsonObject) }
+            return@each assertEquals(error, json("code" to refused.code, "pointer" to refused.pointer))
+        }
+        val flags = FlagSet.of(case.getValue("flags").jsonObject).getAllFlags()
+        val found = flags.mapValues { (_, value) -> json("type" to typeOf(value).name, "value" to element(value)) }
+        assertEquals(normal(case.getValue("expect")), normal(JsonObject(found)))
+    }
+
+    @TestFactory
     fun `two sets differ in the keys that are listed`() = each(vectors("getters.json"), "changes") { case ->
         val (older, newer) = listOf("older", "newer").map { Testing.flagSetOfClaim(case.text(it)!!) }
         val changed = case.list("changed").map { it.jsonPrimitive.content }

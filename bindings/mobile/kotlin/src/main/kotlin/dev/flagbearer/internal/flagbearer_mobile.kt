@@ -733,6 +733,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_claim(
     ): Int
+    external fun uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_flags(
+    ): Int
     external fun uniffi_flagbearer_mobile_checksum_constructor_nativereader_new(
     ): Int
     external fun uniffi_flagbearer_mobile_checksum_constructor_nativefollowed_new(
@@ -762,6 +764,8 @@ internal object UniffiLib {
     external fun uniffi_flagbearer_mobile_fn_free_nativeflagset(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
     external fun uniffi_flagbearer_mobile_fn_constructor_nativeflagset_of_claim(`featureFlags`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_flagbearer_mobile_fn_constructor_nativeflagset_of_flags(`flags`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_flagbearer_mobile_fn_method_nativeflagset_changed_from(`ptr`: Long,`older`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
@@ -1046,6 +1050,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if (lib.uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_claim() != 50174) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_flagbearer_mobile_checksum_constructor_nativeflagset_of_flags() != 29594) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if (lib.uniffi_flagbearer_mobile_checksum_constructor_nativereader_new() != 12813) {
@@ -1761,6 +1768,22 @@ open class NativeFlagSet: Disposable, AutoCloseable, NativeFlagSetInterface
 
 
         FfiConverterString.lower(`featureFlags`),_status)
+}
+    )
+    }
+
+
+
+    /**
+     * The flag set of flags by key, as JSON text, for tests.
+     */
+    @Throws(NativeException::class) fun `ofFlags`(`flags`: kotlin.String): NativeFlagSet {
+            return FfiConverterTypeNativeFlagSet.lift(
+    uniffiRustCallWithError(NativeException) { _status ->
+    UniffiLib.uniffi_flagbearer_mobile_fn_constructor_nativeflagset_of_flags(
+
+
+        FfiConverterString.lower(`flags`),_status)
 }
     )
     }
