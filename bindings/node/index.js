@@ -46,6 +46,8 @@ class FlagSet {
 
   /** The flag's value as that type; nothing where there is none. */
   #read(key, type, table) {
+    // Asked first, for it is what most readers have not, and a read is to be a look-up.
+    if (this.#watermark === undefined) return table.get(key)
     const killed = this.#overruled?.killed.get(key)
     if (killed === undefined) return table.get(key)
     return killed.type === type ? killed.value : undefined
@@ -219,7 +221,7 @@ function reporting(onRead) {
 
 class Flagbearer {
   #reader
-  /** The flag sets that the core remembers, by their numbers. */
+  /** The flag sets that the core remembers, by their numbers, and those that it has forgotten since the last one came. */
   #verified = new Map()
   #report
   #fetch
@@ -262,10 +264,9 @@ class Flagbearer {
 
   /** The flag set of a token, or `null` when keys must be fetched first. */
   #flagsOf(token, now) {
-    const remembered = this.#verified.get(this.#reader.recall(token, now))
-    if (remembered !== undefined) return remembered
     const verified = this.#reader.verify(token, now)
     if (verified === null) return null
+    if (typeof verified === 'number') return this.#verified.get(verified)
     const { tables, number, forgotten } = verified
     for (const old of forgotten) this.#verified.delete(old)
     const flags = new FlagSet(tables, this.#watermark, this.#report)
