@@ -1,7 +1,5 @@
 'use strict'
 
-const native = require('@flagbearer/native')
-
 class FlagbearerError extends Error {
   constructor(code, message, options) {
     super(message, options)
@@ -10,14 +8,26 @@ class FlagbearerError extends Error {
   }
 }
 
-const CODES = new Set(native.errorCodes())
+/** The core's codes; those of napi, about arguments of the wrong type, are written otherwise, and nobody knows them. */
+const CODE = /^[A-Z]+(_[A-Z]+)+$/
 
-/** The core's errors keep their code; napi's own, about arguments of the wrong type, have none that anybody knows. */
 function refusal(cause, code) {
-  return new FlagbearerError(CODES.has(cause.code) ? cause.code : code, cause.message, { cause })
+  if (cause instanceof FlagbearerError) return cause
+  return new FlagbearerError(CODE.test(cause.code) ? cause.code : code, cause.message, { cause })
 }
 
-/** What a door of the native part makes of a document; a refusal also says where in the document, as a JSON pointer. */
+function called(work, code) {
+  try {
+    return work()
+  } catch (cause) {
+    throw refusal(cause, code)
+  }
+}
+
+/** Goes on with what a core answers: at once, or, where it is the host that does the cryptography, once it has. */
+const then = (answer, work) => (answer instanceof Promise ? answer.then(work) : work(answer))
+
+/** What a door of the core makes of a document; a refusal also says where in the document, as a JSON pointer. */
 function calledOn(document, door) {
   try {
     return door(JSON.stringify(document) ?? 'null')
@@ -27,4 +37,4 @@ function calledOn(document, door) {
   }
 }
 
-module.exports = { FlagbearerError, calledOn, refusal }
+module.exports = { FlagbearerError, called, calledOn, refusal, then }

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -253,13 +254,15 @@ fn claims() {
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let token = key.signer(TYPE_ACCESS_TOKEN).unwrap().sign(&write_claims()).unwrap();
     let payload = token.split('.').nth(1).unwrap();
+    let keys: Arc<KeySet> = Arc::new([key.public_key().unwrap()].into_iter().collect());
+    let prepare = |token: &str| verifier.prepare(token, NOW).unwrap().awaiting(keys.clone()).release(true).unwrap().0;
     compare(
         "prepare: parse and decide / serde_json::Value",
         200,
-        || drop(black_box(verifier.prepare(black_box(&token), NOW).unwrap().release().unwrap())),
+        || drop(black_box(prepare(black_box(&token)))),
         || drop(black_box(serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap())),
     );
-    let set = verifier.prepare(&token, NOW).unwrap().release().unwrap();
+    let set = prepare(&token);
     let map: BTreeMap<String, bool> = set.get_all_flags().map(|(key, _)| (key.into_owned(), true)).collect();
     compare(
         "read a boolean / BTreeMap::get",

@@ -14,7 +14,8 @@ pub const MAX_DOCUMENT_DEPTH: usize = 64;
 /// Parses JSON text (RFC 8259). Refuses invalid UTF-8, duplicate member names at any depth (RFC 8259 §4 leaves them open,
 /// readers then disagree), and nesting beyond [`MAX_DOCUMENT_DEPTH`].
 pub fn parse(bytes: &[u8]) -> Result<Value> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let not_text = |_| Error::new(ErrorCode::DocumentMalformed, "the document cannot be read: it is not UTF-8");
+    let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).map_err(not_text)?);
     let value = Strict { depth: MAX_DOCUMENT_DEPTH }.deserialize(&mut deserializer).map_err(refusal)?;
     deserializer.end().map_err(refusal)?;
     Ok(value)

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::claim::{Carried, Claim, write_string};
+use crate::document;
 use crate::error::{ErrorCode, Result};
 use crate::flag::{CanonicalJson, FlagType, FlagValue};
 use crate::token::{LatestWatermark, Payload};
@@ -273,8 +274,8 @@ fn value(carried: &Carried<'_>) -> Option<FlagValue> {
         Carried::String(text) => Some(FlagValue::String(text.as_ref().into())),
         Carried::Integer(integer) => Some(FlagValue::Integer(*integer)),
         Carried::Json(text) => {
-            let value = serde_json::from_str(text).ok()?;
-            CanonicalJson::of(&value).ok().map(FlagValue::Json)
+            let value = document::parse(text.as_bytes()).ok()?;
+            Some(FlagValue::Json(CanonicalJson::of(&value)))
         }
         Carried::Unreadable(_) => None,
     }

@@ -51,7 +51,6 @@ pub mod sealed_session;
 pub mod segment;
 pub mod setting;
 pub mod subject;
-#[cfg(feature = "crypto")]
 pub mod testing;
 pub mod timestamp;
 pub mod token;

@@ -9,7 +9,7 @@ use std::vec::IntoIter;
 
 use crate::attributes::Attributes;
 use crate::evaluation::{Context, Evaluation, Overrides};
-use crate::flag::Flag;
+use crate::flag::{Flag, FlagKey};
 use crate::place::Place;
 use crate::projection::Projection;
 use crate::ruleset::Ruleset;
@@ -94,6 +94,13 @@ impl Preview {
         self.sides().into_iter().find_map(|side| side.flag_by_id(id))
     }
 
+    /// The keys of the flags that are `carried` after the change and not before it, and of those that are before it alone.
+    pub fn passing(&self, carried: [&dyn Fn(&Flag) -> bool; 2]) -> [Vec<&FlagKey>; 2] {
+        let [by_before, by_after] = carried;
+        let (before, after) = (keys(&self.before, by_before), keys(&self.after, by_after));
+        [after.difference(&before).copied().collect(), before.difference(&after).copied().collect()]
+    }
+
     fn sides(&self) -> [&Ruleset; 2] {
         [&self.after, &self.before]
     }
@@ -107,6 +114,11 @@ impl Preview {
         };
         Pairs { before: carried(&self.before, before), after: carried(&self.after, after) }
     }
+}
+
+/// The keys of the flags of one side that are carried.
+fn keys<'r>(side: &'r Ruleset, carried: &dyn Fn(&Flag) -> bool) -> BTreeSet<&'r FlagKey> {
+    side.flags().map(|(flag, _)| flag).filter(|flag| carried(flag)).map(|flag| &flag.key).collect()
 }
 
 /// The pairs of one context.

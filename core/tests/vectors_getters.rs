@@ -13,7 +13,7 @@ fn flag_value(value: &Value, flag_type: FlagType) -> FlagValue {
         FlagType::Boolean => FlagValue::Boolean(value.as_bool().unwrap()),
         FlagType::String => FlagValue::String(value.as_str().unwrap().into()),
         FlagType::Integer => FlagValue::Integer(value.as_i64().unwrap()),
-        FlagType::Json => FlagValue::Json(CanonicalJson::of(value).unwrap()),
+        FlagType::Json => FlagValue::Json(CanonicalJson::of(value)),
     }
 }
 

@@ -40,8 +40,8 @@ pub struct Error {
     /// Stable, in capitals.
     pub code: &'static str,
     pub detail: String,
-    /// Which write of a batch was refused, counted from 0.
-    pub write: Option<u16>,
+    /// Which write of a batch was refused, counted from 0, and with which code.
+    pub write: Option<Box<(u16, &'static str)>>,
     /// Places in the request's document, where it is about them.
     pub errors: Vec<flagbearer::error::Error>,
     /// What a confirmation would lose or change; shown beside the refusal.
@@ -133,7 +133,7 @@ impl Error {
         Self {
             detail: format!("write {position}: {}; none of the batch is written", self.detail),
             errors: self.errors.into_iter().map(|error| error.under(&format!("/writes/{position}/body"))).collect(),
-            write: Some(position),
+            write: Some(Box::new((position, self.code))),
             ..self
         }
     }

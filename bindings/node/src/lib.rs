@@ -11,7 +11,6 @@ use flagbearer::reader::{
 };
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Verifier, VerifierOptions};
-use napi::bindgen_prelude::Either;
 use napi_derive::napi;
 
 use token::Token;
@@ -85,7 +84,7 @@ pub(crate) fn state(follower: Option<&Follower>, revision: Option<f64>, now: f64
 pub struct NativeVerified {
     /// All that JavaScript keeps of the flag set, as one string.
     pub tables: String,
-    /// What [`NativeReader::verify`] answers from now on.
+    /// What [`NativeReader::recall`] answers from now on.
     pub number: f64,
     /// The numbers that it answers no more.
     pub forgotten: Vec<f64>,
@@ -136,20 +135,22 @@ impl NativeReader {
         })
     }
 
-    /// The flag set of a token, or the number of one that was verified before and would be again; nothing when keys must be
-    /// fetched first.
+    /// The number of a token that was verified before and would be again; nothing for any other.
     #[napi(ts_args_type = "token: string, now: number")]
-    pub fn verify(&self, token: Token, now: f64) -> Result<Option<Either<f64, NativeVerified>>, Refusal> {
-        let (token, now) = (token.0.as_str(), instant(now));
-        if let Some(remembered) = self.reader.recall(&self.memory, token, now) {
-            return Ok(Some(Either::A(remembered.number)));
-        }
-        let Some((prepared, keys)) = self.reader.prepare(token, now).map_err(refuse)? else { return Ok(None) };
+    pub fn recall(&self, token: Token, now: f64) -> Option<f64> {
+        Some(self.reader.recall(&self.memory, &token.0, instant(now))?.number)
+    }
+
+    /// The flag set of a token, or nothing when keys must be fetched first.
+    #[napi(ts_args_type = "token: string, now: number")]
+    pub fn verify(&self, token: Token, now: f64) -> Result<Option<NativeVerified>, Refusal> {
+        let token = token.0.as_str();
+        let Some((prepared, keys)) = self.reader.prepare(token, instant(now)).map_err(refuse)? else { return Ok(None) };
         let (flags, receipt) = prepared.verify(keys).map_err(refuse)?;
         let number = self.verified.get();
         self.verified.set(number + 1.0);
         self.memory.keep(token, receipt, Rc::new(Remembered { number, forgotten: self.forgotten.clone() }));
-        Ok(Some(Either::B(NativeVerified { tables: flags.tables(), number, forgotten: self.forgotten.take() })))
+        Ok(Some(NativeVerified { tables: flags.tables(), number, forgotten: self.forgotten.take() }))
     }
 
     #[napi]

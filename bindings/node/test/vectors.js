@@ -1,6 +1,6 @@
 'use strict'
 
-// The shared vectors, as tests/vectors/README.md describes them. A new file needs a reader of its cases here and no more.
+// The shared vectors, as tests/vectors/README.md describes them. Those for readers are in `reader_vectors.js`.
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
@@ -23,14 +23,4 @@ function each(list, run) {
   }
 }
 
-/** The code that `work` throws with, or nothing when it does not throw. */
-function codeOf(work) {
-  try {
-    work()
-  } catch (error) {
-    assert.equal(error.name, 'FlagbearerError', error.stack)
-    return error.code
-  }
-}
-
-module.exports = { read, each, codeOf }
+module.exports = { read, each }

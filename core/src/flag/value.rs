@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::canonical;
 use crate::document::Node;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{ErrorCode, Result};
 
 /// The largest integer that every language reads exactly: 2^53 − 1.
 pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
@@ -83,11 +84,11 @@ impl CanonicalJson {
         &self.0
     }
 
-    /// Any JSON value as canonical text. Refuses nothing but what JSON itself cannot hold.
-    pub fn of(value: &Value) -> Result<Self> {
-        serde_json_canonicalizer::to_string(value)
-            .map(|text| Self(text.into()))
-            .map_err(|error| Error::new(ErrorCode::ValueInvalid, format!("not a JSON value: {error}")))
+    /// Any JSON value as canonical text.
+    pub fn of(value: &Value) -> Self {
+        let mut text = String::new();
+        canonical::write(value, &mut text);
+        Self(text.into())
     }
 }
 
@@ -124,7 +125,7 @@ impl FlagValue {
             (FlagType::Json, Value::Null) => Err(node.error(ErrorCode::ValueInvalid, "a JSON flag cannot be `null` itself")),
             (FlagType::Json, value) => {
                 json_allowed(node, value, MAX_JSON_DEPTH)?;
-                let canonical = CanonicalJson::of(value).map_err(|error| error.under(&node.pointer))?;
+                let canonical = CanonicalJson::of(value);
                 small(node, canonical.as_str().len())?;
                 Ok(Self::Json(canonical))
             }

@@ -39,7 +39,7 @@ impl Reader {
         let Some((prepared, keys)) = self.prepare(token, now)? else { return Ok(None) };
         let key = prepared.key(&keys)?.jwk();
         prepared.verify(keys.clone())?;
-        Ok(Some(json!({ "token": token, "keys": { "keys": [key] } }).to_string()))
+        Ok(Some(format!(r#"{{"keys":{{"keys":[{key}]}},"token":{}}}"#, json!(token))))
     }
 
     /// The flags of a token that was kept, without any fetch.

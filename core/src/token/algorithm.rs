@@ -42,6 +42,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
+#[cfg(feature = "crypto")]
 impl From<Algorithm> for jsonwebtoken::Algorithm {
     fn from(algorithm: Algorithm) -> Self {
         match algorithm {

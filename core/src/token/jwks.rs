@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, EllipticCurveKeyType, Jwk, JwkSet,
-    KeyAlgorithm, OctetKeyPairParameters, OctetKeyPairType, PublicKeyUse, RSAKeyParameters, RSAKeyType,
-};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Algorithm;
+use super::claims::Writer;
 use super::compact::BASE64URL;
-use super::ed25519;
+#[cfg(feature = "crypto")]
+use super::verifier::forged;
+use super::{ed25519, p256};
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -62,30 +61,24 @@ impl PublicKey {
         }
     }
 
-    /// The key as it is published: `kty`, `crv` and so on, with `use`, `alg` and `kid`. Serializes to a JWK (RFC 7517 §4).
-    pub fn jwk(&self) -> Jwk {
-        let algorithm = match self.algorithm() {
-            Algorithm::EdDsa => KeyAlgorithm::EdDSA,
-            Algorithm::Es256 => KeyAlgorithm::ES256,
-            Algorithm::Rs256 => KeyAlgorithm::RS256,
-        };
-        Jwk {
-            common: CommonParameters {
-                public_key_use: Some(PublicKeyUse::Signature),
-                key_algorithm: Some(algorithm),
-                key_id: Some(self.key_id.clone()),
-                ..CommonParameters::default()
-            },
-            algorithm: self.material.parameters(),
+    /// The key as it is published, a JWK (RFC 7517 §4) in JSON text: `kty`, `crv` and so on, with `use`, `alg` and `kid`.
+    pub fn jwk(&self) -> String {
+        let mut jwk = String::new();
+        let mut members = Writer::open(&mut jwk);
+        for (name, text) in self.material.members() {
+            members.text(name, &text);
         }
+        members.text("use", "sig");
+        members.text("alg", self.algorithm().as_str());
+        members.text("kid", &self.key_id);
+        members.close();
+        jwk
     }
 
     /// Checks a JWS signature over `message`. Errors: `SignatureInvalid`.
     #[cfg(feature = "crypto")]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
-        self.parsed
-            .verify_sig(message, signature)
-            .map_err(|_| Error::new(ErrorCode::SignatureInvalid, "the token's signature is not that of its key"))
+        self.parsed.verify_sig(message, signature).map_err(|_| forged())
     }
 }
 
@@ -104,8 +97,11 @@ impl Material {
                     return refused("the Ed25519 key is no point of the curve, or one of small order");
                 }
             }
-            // The library sees when it parses the key whether the point is on the curve.
-            Self::P256 { .. } => {}
+            Self::P256 { x, y } => {
+                if !p256::is_on_curve(x, y) {
+                    return refused("the P-256 key is no point of the curve");
+                }
+            }
             Self::Rsa { n, e } => {
                 if n.first() == Some(&0) || e.first() == Some(&0) {
                     return refused("an RSA number starts with a zero byte, against RFC 7518 §6.3.1.1");
@@ -138,40 +134,26 @@ impl Material {
         parsed.map_err(|_| Error::new(ErrorCode::SigningKeyInvalid, "the public key is not a key of its kind"))
     }
 
-    pub fn parameters(&self) -> AlgorithmParameters {
+    /// The members of a JWK that say which key it is, in the order in which RFC 7638 §3.2 has them hashed.
+    pub fn members(&self) -> Vec<(&'static str, String)> {
+        let text = |bytes: &[u8]| BASE64URL.encode(bytes);
         match self {
-            Self::Ed25519 { x } => AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
-                key_type: OctetKeyPairType::OctetKeyPair,
-                curve: EllipticCurve::Ed25519,
-                x: BASE64URL.encode(x),
-            }),
-            Self::P256 { x, y } => AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
-                key_type: EllipticCurveKeyType::EC,
-                curve: EllipticCurve::P256,
-                x: BASE64URL.encode(x),
-                y: BASE64URL.encode(y),
-            }),
-            Self::Rsa { n, e } => AlgorithmParameters::RSA(RSAKeyParameters {
-                key_type: RSAKeyType::RSA,
-                n: BASE64URL.encode(n),
-                e: BASE64URL.encode(e),
-            }),
+            Self::Ed25519 { x } => vec![("crv", "Ed25519".into()), ("kty", "OKP".into()), ("x", text(x))],
+            Self::P256 { x, y } => vec![("crv", "P-256".into()), ("kty", "EC".into()), ("x", text(x)), ("y", text(y))],
+            Self::Rsa { n, e } => vec![("e", text(e)), ("kty", "RSA".into()), ("n", text(n))],
         }
     }
 
-    /// Reads the parameters of a JWK. `None` for a key type or curve that is not ours.
-    fn from_parameters(parameters: &AlgorithmParameters) -> Option<Self> {
-        let bytes = |text: &str| BASE64URL.decode(text).ok();
+    /// Reads those members. `None` for a key type or curve that is not ours.
+    fn read(jwk: &Map<String, Value>) -> Option<Self> {
+        let text = |name: &str| jwk.get(name)?.as_str();
+        let bytes = |name: &str| BASE64URL.decode(text(name)?).ok();
         // RFC 7518 §6.2.1.2, RFC 8037 §2: coordinates have their full width.
-        let wide = |text: &str| <[u8; 32]>::try_from(bytes(text)?).ok();
-        match parameters {
-            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-                Some(Self::Ed25519 { x: wide(&key.x)? })
-            }
-            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-                Some(Self::P256 { x: wide(&key.x)?, y: wide(&key.y)? })
-            }
-            AlgorithmParameters::RSA(key) => Some(Self::Rsa { n: bytes(&key.n)?, e: bytes(&key.e)? }),
+        let wide = |name: &str| <[u8; 32]>::try_from(bytes(name)?).ok();
+        match (text("kty")?, text("crv")) {
+            ("OKP", Some("Ed25519")) => Some(Self::Ed25519 { x: wide("x")? }),
+            ("EC", Some("P-256")) => Some(Self::P256 { x: wide("x")?, y: wide("y")? }),
+            ("RSA", _) => Some(Self::Rsa { n: bytes("n")?, e: bytes("e")? }),
             _ => None,
         }
     }
@@ -214,8 +196,12 @@ impl KeySet {
 
     /// The set as it is published, sorted by `kid`: public members alone, each with `use`, `alg` and `kid`.
     pub fn to_json(&self) -> String {
-        let set = JwkSet { keys: self.iter().map(PublicKey::jwk).collect() };
-        serde_json::to_string(&set).unwrap_or_default()
+        let mut set = String::new();
+        let mut members = Writer::open(&mut set);
+        members.name("keys");
+        members.items(self.iter(), |key, out| out.push_str(&key.jwk()));
+        members.close();
+        set
     }
 }
 
@@ -238,8 +224,7 @@ fn read_entry(key_id: &str, entry: &Value) -> Option<PublicKey> {
     if !for_signatures || !may_verify {
         return None;
     }
-    let material = Material::from_parameters(&serde_json::from_value::<AlgorithmParameters>(entry.clone().into()).ok()?)?;
-    let key = PublicKey::new(key_id, material).ok()?;
+    let key = PublicKey::new(key_id, Material::read(entry)?).ok()?;
     let algorithm = match entry.get("alg") {
         None => key.algorithm(),
         Some(name) => Algorithm::parse(name.as_str()?)?,

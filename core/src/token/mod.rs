@@ -12,6 +12,7 @@ mod issued;
 mod jwks;
 #[cfg(feature = "crypto")]
 mod keys;
+mod p256;
 mod payload;
 mod policy;
 mod verifier;
@@ -32,7 +33,7 @@ pub use jwks::{KeySet, PublicKey};
 pub use keys::{Signer, SigningKey};
 pub(crate) use payload::{Lifetime, Payload};
 pub use policy::{DEFAULT_LEEWAY_SECONDS, MAX_LEEWAY_SECONDS, Profile};
-pub use verifier::{Prepared, Receipt, Verifier, VerifierOptions};
+pub use verifier::{Awaiting, Prepared, Receipt, Verifier, VerifierOptions};
 pub use watermark::{Kill, LatestWatermark, MAX_WATERMARK_BYTES, PreparedWatermark, Watermark};
 
 /// `typ` of an access token of our profile (RFC 9068 §2.1).

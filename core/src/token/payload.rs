@@ -128,9 +128,9 @@ fn text<'de, A: MapAccess<'de>>(access: &mut A) -> Result<Member<'de>, A::Error>
 /// A NumericDate between 1970 and 2^53 − 1 seconds, in milliseconds.
 fn time<'de, A: MapAccess<'de>>(name: &str, access: &mut A) -> Result<Option<f64>, A::Error> {
     let raw = access.next_value::<&RawValue>()?.get();
-    raw.parse::<f64>()
+    serde_json::from_str::<f64>(raw)
         .ok()
-        // Rust also reads `inf` and `nan`, which JSON does not have; a number starts with a digit, a negative one is refused.
+        // A negative one is refused, zero too.
         .filter(|seconds| raw.starts_with(|c: char| c.is_ascii_digit()) && *seconds <= MAX_INTEGER as f64)
         .map(|seconds| Some(seconds * 1000.0))
         .ok_or_else(|| A::Error::custom(format!("`{name}` is not a time in seconds since 1970")))
@@ -144,6 +144,7 @@ impl Audience<'_> {
         self.0.iter().any(|entry| entry == audience)
     }
 
+    #[cfg(feature = "crypto")]
     pub fn entries(&self) -> Vec<String> {
         self.0.iter().map(|entry| entry.clone().into_owned()).collect()
     }

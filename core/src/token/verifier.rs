@@ -58,7 +58,7 @@ impl Verifier {
         };
         let leeway = options.leeway.unwrap_or(DEFAULT_LEEWAY_SECONDS);
         if !(0.0..=MAX_LEEWAY_SECONDS).contains(&leeway) {
-            return Err(invalid(format!("the leeway is between 0 and {MAX_LEEWAY_SECONDS} seconds")));
+            return Err(invalid(format!("the leeway is between 0 and {} seconds", MAX_LEEWAY_SECONDS as i64)));
         }
         let issuer = given(Some(options.issuer)).ok_or_else(|| invalid("an issuer is required".into()))?;
         Ok(Self {
@@ -76,7 +76,7 @@ impl Verifier {
 
     /// Parses the token and decides everything but its signature.
     ///
-    /// Errors: `TokenMalformed`, `AlgorithmUnsupported`. What else is wrong with it is told by [`Prepared::release`].
+    /// Errors: `TokenMalformed`, `AlgorithmUnsupported`. What else is wrong with it is told by [`Awaiting::release`].
     pub fn prepare<'t>(&self, token: &'t str, now: Timestamp) -> Result<Prepared<'t>> {
         let Compact { header, signing_input, payload, signature } = Compact::parse(token)?;
         // Parsed before the algorithm is looked at: a malformed token is malformed whatever it claims to be signed with.
@@ -104,7 +104,7 @@ impl Verifier {
     pub fn verify(&self, token: &str, keys: &KeySet, now: Timestamp) -> Result<FlagSet> {
         let prepared = self.prepare(token, now)?;
         prepared.signed.check(keys)?;
-        prepared.release()
+        prepared.outcome
     }
 
     /// The same for a token that may have expired so many seconds ago.
@@ -157,7 +157,6 @@ impl Signed<'_> {
 #[must_use]
 pub struct Prepared<'t> {
     signed: Signed<'t>,
-    #[cfg_attr(not(feature = "crypto"), expect(dead_code, reason = "only a checked token is worth remembering"))]
     lifetime: Lifetime,
     outcome: Result<FlagSet>,
 }
@@ -194,12 +193,37 @@ impl Prepared<'_> {
     #[cfg(feature = "crypto")]
     pub fn verify(self, keys: Arc<KeySet>) -> Result<(FlagSet, Receipt)> {
         self.signed.check(&keys)?;
-        let receipt = Receipt { lifetime: self.lifetime, keys };
-        self.release().map(|flags| (flags, receipt))
+        self.awaiting(keys).release(true)
     }
 
-    /// The flags, for a caller who has checked [`Prepared::signature`] with [`Prepared::key`], and nobody else.
-    pub fn release(self) -> Result<FlagSet> {
-        self.outcome
+    /// What was decided, without the token, for a host that checks [`Prepared::signature`] by itself and takes its time over it.
+    /// `keys` are those among which [`Prepared::key`] was found.
+    pub fn awaiting(self, keys: Arc<KeySet>) -> Awaiting {
+        Awaiting { receipt: Receipt { lifetime: self.lifetime, keys }, outcome: self.outcome }
     }
+}
+
+/// What becomes of a token once its signature has been checked.
+#[derive(Debug)]
+#[must_use]
+pub struct Awaiting {
+    receipt: Receipt,
+    outcome: Result<FlagSet>,
+}
+
+impl Awaiting {
+    /// The outcome, for a caller who says whether the token's signature is that of its key: nothing of a forged token is told.
+    ///
+    /// Errors: those of [`Verifier::verify`].
+    pub fn release(self, signature_valid: bool) -> Result<(FlagSet, Receipt)> {
+        if !signature_valid {
+            return Err(forged());
+        }
+        self.outcome.map(|flags| (flags, self.receipt))
+    }
+}
+
+/// Says of a signature that it is not that of its key.
+pub(crate) fn forged() -> Error {
+    Error::new(ErrorCode::SignatureInvalid, "the token's signature is not that of its key")
 }

@@ -357,7 +357,8 @@ impl Run for Command {
                 let path = ["flags", &key, "environments", &from, "promote"];
                 let request = Request::post(path).body(json!({ "to": to })).write(&write);
                 let answer = client.changed(request, &format!("Promoted `{key}` from {from} to {to}")).await?;
-                if !client.json {
+                // What only waits for approval has none yet.
+                if !client.json && answer["differences"].is_array() {
                     print(&differences(&answer["differences"]));
                 }
                 Ok(())

@@ -17,6 +17,7 @@ pub fn preview(answer: &Value) -> String {
         text.push_str(&format!("\n{heading} in their own right: {}\n", words(&answer[format!("{kind}_count")])));
         text.push_str(&changes(rows, &[kind], &answer[format!("{kind}s_truncated")]));
     }
+    text.push_str(&applications(&answer["applications"]));
     let sessions = &answer["sessions"];
     text.push_str(&format!("\nLiving sessions: {}", words(&sessions["count"])));
     if let Some(by) = sessions["turned_over_by"].as_str() {
@@ -26,6 +27,21 @@ pub fn preview(answer: &Value) -> String {
     let whose = ["session_id", "user", "organization", "application"];
     text.push_str(&changes(&sessions["first"], &whose, &sessions["truncated"]));
     text
+}
+
+/// Which applications' tokens carry other flags than before; nothing where none's do.
+fn applications(rows: &Value) -> String {
+    let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heading = ["APPLICATION", "NAME", "ENVIRONMENT", "ENTERING", "LEAVING", "SESSIONS"].map(str::to_owned).to_vec();
+    let mut lines = vec![heading];
+    lines.extend(rows.iter().map(|row| {
+        let members = ["application", "name", "environment", "entering", "leaving", "sessions"];
+        members.iter().map(|name| cut(words(&row[*name]))).collect()
+    }));
+    format!("\nApplications whose tokens carry other flags: {}\n{}", rows.len(), aligned(&lines))
 }
 
 /// A line for each change, under headings.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::effects::Outcome;
+use super::effects::{self, Outcome};
 use super::{Answer, Call, Control, budget};
 use crate::error::Result;
 use crate::secret::{Secret, random_alphanumeric};
@@ -70,11 +70,12 @@ impl Control {
         let before = write.application(client_id).await?;
         call.check_match(before.revision)?;
         let after = before.application.patched(&call.body)?;
+        let outcome = effects::of_projection(&mut write, &before.application, &after).await?;
         write.update_application(&before.application, &after).await?;
         let revision = write.revision;
         let stored = StoredApplication { application: after, revision };
         let answer = Answer::done(answer(&stored)).at(revision);
-        self.conclude(write, call, Outcome::default(), answer).await
+        self.conclude(write, call, outcome, answer).await
     }
 
     /// Deletes an application; its sessions end.

@@ -12,6 +12,7 @@ use super::{Answer, Batch, Call, Control, Success};
 use crate::error::{Error, Kind, Result};
 use crate::secret::random_alphanumeric;
 use crate::store::{Author, PendingChange, PendingFilter, PendingState, Write, touch};
+use crate::uri::canonical;
 
 /// What whoever approves confirms when something was changed after the proposal.
 const LATER_CHANGES: &str = "later-changes";
@@ -54,7 +55,7 @@ impl Control {
             "environments": environments,
             "effect": answer.body["effect"],
             "holdouts": answer.body["holdouts"],
-            "touches": write.noted().iter().map(touch).collect::<Vec<_>>(),
+            "touches": write.stands_on().map(touch).collect::<Vec<_>>(),
         });
         let pending = PendingChange {
             id: format!("pc_{}", random_alphanumeric(22)?),
@@ -245,19 +246,22 @@ fn begun(call: &Call, pending: PendingChange, write: Write) -> Begun {
     Begun { pending, call, batch, writes }
 }
 
-/// The writes that a call is made of, as a batch takes them. What they were said to match is looked at by who approves.
+/// The writes that a call is made of, as a batch takes them: each path in the one way in which ids can be found in it again.
+/// What they were said to match is looked at by who approves.
 fn writes(call: &Call) -> Value {
     let path = call.request.path.split('?').next().unwrap_or_default();
     if path == "/v1/batch" {
         let mut writes = call.body["writes"].clone();
         for write in writes.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
             write.remove("if_match");
+            if let Some(path) = write.get_mut("path") {
+                *path = canonical(path.as_str().unwrap_or_default()).into();
+            }
         }
         return writes;
     }
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&call.query).finish();
-    let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-    json!([{ "method": call.request.method, "path": path, "body": call.body }])
+    json!([{ "method": call.request.method, "path": canonical(&format!("{path}?{query}")), "body": call.body }])
 }
 
 fn actor(call: &Call) -> Value {

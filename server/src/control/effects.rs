@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Call;
 use crate::error::{Error, Result};
-use crate::store::{Connection, Level, StoredFlag, StoredOverride, Write};
+use crate::store::{Application, Connection, Level, StoredApplication, StoredFlag, StoredOverride, Write};
 
 pub use several::Before;
 
@@ -194,19 +194,55 @@ pub async fn of_flag(write: &mut Write, before: Option<&StoredFlag>, after: Opti
         let allowed = after.map(|after| after.flag.overrides);
         let setting_after = if allowed.is_some_and(|allowed| !allowed.environment) { &bare } else { &setting };
         let standing = Standing::read(write, &either.flag, &environment.name).await?;
-        let mut change = Change::between(
-            State { flag: before.and_then(StoredFlag::living), setting: &setting, segments: &segments },
-            State { flag: after.and_then(StoredFlag::living), setting: setting_after, segments: &segments },
-        );
-        if allowed.is_some_and(|allowed| !allowed.user) {
-            change = change.dropping(SubjectKind::User);
+        let flags = [before, after].map(|flag| flag.and_then(StoredFlag::living));
+        let mut passages = match flags {
+            [Some(before), Some(after)] => passages(write, &environment.name, before, after).await?,
+            _ => BTreeSet::new(),
+        };
+        passages.insert([true, true]);
+        for [was, is] in passages {
+            let [before, after] = flags;
+            let mut change = Change::between(
+                State { flag: before.filter(|_| was), setting: &setting, segments: &segments },
+                State { flag: after.filter(|_| is), setting: setting_after, segments: &segments },
+            );
+            if allowed.is_some_and(|allowed| !allowed.user) {
+                change = change.dropping(SubjectKind::User);
+            }
+            if allowed.is_some_and(|allowed| !allowed.organization) {
+                change = change.dropping(SubjectKind::Organization);
+            }
+            outcome.merge(standing.outcome(change, write));
         }
-        if allowed.is_some_and(|allowed| !allowed.organization) {
-            change = change.dropping(SubjectKind::Organization);
-        }
-        outcome.merge(standing.outcome(change, write));
     }
     Ok(outcome)
+}
+
+/// An application whose tokens come to carry other flags. To whoever reads them, a flag that they leave is as good as archived.
+pub async fn of_projection(write: &mut Write, before: &Application, after: &Application) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let segments = write.all_segments().await?;
+    for (flag, setting) in write.living_settings(&before.environment).await? {
+        let carried = [before.carries(&flag), after.carries(&flag)];
+        if carried[0] != carried[1] {
+            let standing = Standing::read(write, &flag, &before.environment).await?;
+            let [was, is] =
+                carried.map(|carried| State { flag: carried.then_some(&flag), setting: &setting, segments: &segments });
+            outcome.merge(standing.outcome(Change::between(was, is), write));
+        }
+    }
+    Ok(outcome)
+}
+
+/// The ways in which the tokens of an environment's applications come to carry a flag, or no longer carry it, because its tags
+/// are others: on which of the two sides they do.
+async fn passages(write: &mut Write, environment: &str, before: &Flag, after: &Flag) -> Result<BTreeSet<[bool; 2]>> {
+    if before.tags == after.tags {
+        return Ok(BTreeSet::new());
+    }
+    let applications = write.applications(Some(environment), "", i64::MAX).await?;
+    let carried = |found: StoredApplication| [before, after].map(|flag| found.application.carries(flag));
+    Ok(applications.into_iter().map(carried).filter(|[was, is]| was != is).collect())
 }
 
 /// An override set, changed or removed: an organization's in its environment, a user's in all of them.

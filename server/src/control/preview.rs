@@ -45,7 +45,9 @@ impl Control {
         for kind in SubjectKind::BOTH {
             survey.subjects(&mut connection, kind, &mut found.subjects[kind as usize]).await?;
         }
+        let applications = survey.applications(&found.by_application);
         let mut document = found.answer();
+        document["applications"] = applications;
         document["base_revision"] = base.into();
         document["at"] = crate::store::to_value(&now)?;
         outcome.put(&mut document)?;
@@ -82,6 +84,8 @@ struct Found {
     /// Users and organizations, by kind.
     subjects: [Listing; 2],
     sessions: Listing,
+    /// How many sessions, by application.
+    by_application: HashMap<String, u64>,
     turned_over_by: Option<Timestamp>,
 }
 
@@ -164,13 +168,12 @@ impl Survey {
         for session in page {
             // No session is without its application.
             let Some(application) = self.applications.get(&session.application) else { continue };
-            let carried = &application.projection;
-            let to_be_carried = self.edited.projection_of(&session.application).unwrap_or(carried);
+            let remade = self.edited.remade(application).unwrap_or(application);
             let asker = Asker {
                 environment: &session.environment,
                 user: Some(&session.user),
                 organization: session.organization.as_deref(),
-                projections: [carried, to_be_carried],
+                projections: [&application.projection, &remade.projection],
             };
             let sides = facts.sides(&self.edited, &self.overrides, asker);
             let mut shifts = Vec::new();
@@ -184,10 +187,31 @@ impl Survey {
             }
             if !shifts.is_empty() {
                 found.sessions.add(&session.id, &session.environment, &shifts, || whose(session));
+                *found.by_application.entry(session.application.clone()).or_default() += 1;
                 found.turned_over_by = found.turned_over_by.max(self.turned_over(session, application));
             }
         }
         Ok(())
+    }
+
+    /// The applications whose tokens come to carry flags, or no longer carry them, each with how many of its living sessions change.
+    fn applications(&self, sessions: &HashMap<String, u64>) -> Value {
+        let told = |application: &Application| {
+            let place = self.place(&application.environment)?;
+            let remade = self.edited.remade(application)?;
+            let passing = place.preview.passing([&|flag| application.carries(flag), &|flag| remade.carries(flag)]);
+            let [entering, leaving] = passing;
+            let any = !entering.is_empty() || !leaving.is_empty();
+            let sessions = sessions.get(&application.client_id).copied().unwrap_or_default();
+            any.then(|| {
+                json!({
+                    "application": application.client_id, "name": application.name, "environment": application.environment,
+                    "entering": entering, "leaving": leaving, "sessions": sessions,
+                })
+            })
+        };
+        let ordered: BTreeMap<_, _> = self.applications.iter().collect();
+        ordered.into_values().filter_map(told).collect()
     }
 
     /// When the last access token of a session expires that may be out; `None` where none is.

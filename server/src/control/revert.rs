@@ -266,7 +266,7 @@ impl Revert {
             write.update_environment(&before, &mut after).await?;
         }
         for document in self.of(Entity::Application) {
-            put_application(write, document).await?;
+            outcome.merge(put_application(write, document).await?);
         }
         let none = Attributes::default();
         for edit in self.brought(Entity::Organization) {
@@ -410,17 +410,20 @@ async fn put_membership(write: &mut Write, Document { edit, former }: &Document)
     Ok(())
 }
 
-async fn put_application(write: &mut Write, Document { edit, former }: &Document) -> Result<()> {
+async fn put_application(write: &mut Write, Document { edit, former }: &Document) -> Result<Outcome> {
     let standing = match write.application(&edit.id).await {
         Ok(standing) => Some(standing.application),
         Err(error) if error.kind == Kind::NotFound => None,
         Err(error) => return Err(error),
     };
     match (former, standing) {
-        (None, None) => Ok(()),
-        (None, Some(standing)) => write.delete_application(&standing).await,
+        (None, None) => {}
+        (None, Some(standing)) => write.delete_application(&standing).await?,
         (Some(former), Some(standing)) => {
-            write.update_application(&standing, &Application::from_stored(former.clone())?).await
+            let former = Application::from_stored(former.clone())?;
+            let outcome = effects::of_projection(write, &standing, &former).await?;
+            write.update_application(&standing, &former).await?;
+            return Ok(outcome);
         }
         (Some(former), None) => {
             let application = Application::from_stored(former.clone())?;
@@ -431,7 +434,8 @@ async fn put_application(write: &mut Write, Document { edit, former }: &Document
                 );
                 return Err(refused("SECRET_NOT_IN_LOG", detail));
             }
-            write.insert_application(&application, None).await
+            write.insert_application(&application, None).await?;
         }
     }
+    Ok(Outcome::default())
 }

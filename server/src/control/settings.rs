@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Call, Control, effects};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Environment, StoredFlag, StoredSetting, Write, to_value};
+use crate::store::{Edit, Entity, Environment, StoredFlag, StoredSetting, Write, to_value};
 
 /// What kind of change to a setting it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +201,7 @@ impl Control {
         let (stored, before) = standing(&mut write, call, key, target, Manner::Edit).await?;
         write.environment(environment).await?;
         let after = write.setting(&stored, environment).await?.setting;
+        write.copied_from(Edit::new(Entity::Setting, &*stored.flag.id, None, None).environment(environment));
         let outcome = replace(&mut write, &stored, target, &before, &after, Manner::Edit).await?;
         let (former, latter) = (to_value(&before.setting)?, to_value(&after)?);
         let differences = to_value(&differences(Some(&former), Some(&latter)))?;

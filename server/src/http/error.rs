@@ -50,8 +50,8 @@ impl IntoResponse for Error {
             .iter()
             .map(|error| json!({ "pointer": error.pointer, "code": error.code.as_str(), "detail": error.message }))
             .collect();
-        if let (Some(write), true) = (self.write, errors.is_empty()) {
-            errors.push(json!({ "pointer": format!("/writes/{write}"), "code": self.code, "detail": self.detail }));
+        if let (Some((write, code)), true) = (self.write.as_deref(), errors.is_empty()) {
+            errors.push(json!({ "pointer": format!("/writes/{write}"), "code": code, "detail": self.detail }));
         }
         let mut problem = json!({
             "type": "about:blank",

@@ -59,7 +59,7 @@ async fn insert(
         environment: environment.to_owned(),
         algorithm: made.algorithm(),
         sealed: key.seal(SIGNING_KEY, &made.to_pkcs8()?)?,
-        jwk: serde_json::to_string(&made.public_key()?.jwk()).map_err(Error::internal)?,
+        jwk: made.public_key()?.jwk(),
         created_at: write.now,
         signs_from,
         retired_at: None,

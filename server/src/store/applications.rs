@@ -1,7 +1,9 @@
 //! Applications: OAuth clients, each in exactly one environment, and how their tokens look.
 
+use flagbearer::claim::Dialect;
 use flagbearer::document::{Members, Node, list};
 use flagbearer::error::ErrorCode;
+use flagbearer::flag::{Flag, FlagType};
 use flagbearer::projection::Projection;
 use flagbearer::token::{Algorithm, MAX_TOKEN_BYTES, Profile};
 use serde_json::{Value, json};
@@ -212,6 +214,12 @@ impl Application {
             }
         }
         Ok(())
+    }
+
+    /// Whether its tokens can tell anything of this flag.
+    pub fn carries(&self, flag: &Flag) -> bool {
+        let told = self.profile.dialect() == Dialect::Typed || flag.flag_type == FlagType::Boolean;
+        told && self.projection.carries(flag)
     }
 
     fn standard_algorithm(&self) -> Algorithm {

@@ -1,19 +1,70 @@
 //! Erasing a user: nothing by which the user could be told again stays in any table. The log keeps its changes, so that it stays
 //! readable and every other user's past stays what it was; the user's own entries become tombstones.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::engine::{Connection, Sql, params};
 use super::flags::stored;
 use super::{Edit, Write};
 use crate::error::Result;
+use crate::uri::segment;
 
 /// What stands in comments instead of the id.
 const ERASED: &str = "[erased]";
 
-/// What is not written as itself in a path (RFC 3986 §2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// A column that holds what people say.
+struct Said {
+    /// The rows that may name `$1`: two numbers that tell a row from others, and the column.
+    find: Sql,
+    replace: &'static str,
+    /// Where in the column it stands, which is a JSON document then.
+    member: Option<&'static str>,
+}
+
+macro_rules! said {
+    ($table:literal, $first:literal, $second:literal, $column:literal, $member:expr) => {{
+        macro_rules! find {
+            ($search:literal) => {
+                concat!(
+                    "SELECT ",
+                    $first,
+                    ", ",
+                    $second,
+                    ", ",
+                    $column,
+                    " FROM ",
+                    $table,
+                    " WHERE ",
+                    $search,
+                    "(",
+                    $column,
+                    ", $1) > 0"
+                )
+            };
+        }
+        Said {
+            find: Sql::either(find!("instr"), find!("strpos")),
+            replace: concat!("UPDATE ", $table, " SET ", $column, " = $3 WHERE ", $first, " = $1 AND ", $second, " = $2"),
+            member: $member,
+        }
+    }};
+}
+
+/// Everywhere that comments are.
+const SAID: [Said; 6] = [
+    said!("changes", "revision", "CAST(0 AS BIGINT)", "comment", None),
+    said!("changes", "revision", "CAST(0 AS BIGINT)", "approval", Some("comment")),
+    said!("comments", "revision", "position", "text", None),
+    said!("pending_changes", "number", "CAST(0 AS BIGINT)", "document", Some("comment")),
+    said!("pending_changes", "number", "CAST(0 AS BIGINT)", "decision", Some("comment")),
+    said!(
+        "pending_comments",
+        "(SELECT p.number FROM pending_changes p WHERE p.id = pending_change)",
+        "number",
+        "document",
+        Some("text")
+    ),
+];
 
 impl Connection {
     /// The change that erased the user of this tag: what was before it is not there any more.
@@ -59,26 +110,34 @@ impl Write {
         Ok((edits, sessions))
     }
 
+    /// Whether an edit of this write does nothing but take a user who is erased out of lists.
+    pub(super) fn only_forgets(&self, edit: &Edit) -> bool {
+        let (Some(before), Some(after)) = (&edit.before, &edit.after) else { return false };
+        self.forgotten().any(|user| {
+            let mut without = before.clone();
+            forget_user(&mut without, user) && without == *after
+        })
+    }
+
     /// Takes a user's name out of what was said of changes, whatever they were about.
     async fn erase_from_comments(&mut self, user: &str) -> Result<()> {
-        for (find, sql) in [
-            (
-                Sql::either(
-                    "SELECT revision, 0, comment FROM changes WHERE instr(comment, $1) > 0",
-                    "SELECT revision, CAST(0 AS BIGINT), comment FROM changes WHERE strpos(comment, $1) > 0",
-                ),
-                "UPDATE changes SET comment = $3 WHERE revision = $1 AND $2 = 0",
-            ),
-            (
-                Sql::either(
-                    "SELECT revision, position, text FROM comments WHERE instr(text, $1) > 0",
-                    "SELECT revision, position, text FROM comments WHERE strpos(text, $1) > 0",
-                ),
-                "UPDATE comments SET text = $3 WHERE revision = $1 AND position = $2",
-            ),
-        ] {
-            for row in self.rows(find, params![user]).await? {
-                self.execute(sql, params![row.integer(0)?, row.integer(1)?, unnamed(&row.text(2)?, user)]).await?;
+        let quoted = written(user);
+        let unquoted = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+        for Said { find, replace, member } in SAID {
+            let searched = if member.is_some() { unquoted } else { user };
+            for row in self.rows(find, params![searched]).await? {
+                let text = row.text(2)?;
+                let text = match member {
+                    None => unnamed(&text, user),
+                    Some(member) => {
+                        let mut document = stored(&text)?;
+                        if let Some(said) = document[member].as_str() {
+                            document[member] = unnamed(said, user).into();
+                        }
+                        document.to_string()
+                    }
+                };
+                self.execute(replace, params![row.integer(0)?, row.integer(1)?, text]).await?;
             }
         }
         Ok(())
@@ -106,16 +165,30 @@ impl Write {
         Ok(())
     }
 
-    /// Drops pending and decided changes that name a user, with what was said of them: as they were proposed they cannot stay.
+    /// Drops pending and decided changes that are about a user, with what was said of them: as they were proposed they cannot
+    /// stay. Those that only hold the user out stay.
     async fn erase_from_pending(&mut self, user: &str) -> Result<()> {
         let sql = Sql::either(
-            "DELETE FROM pending_changes WHERE EXISTS (SELECT 1 FROM json_each($1) WHERE instr(document, value) > 0)",
-            "DELETE FROM pending_changes WHERE EXISTS \
+            "SELECT number, document FROM pending_changes \
+             WHERE EXISTS (SELECT 1 FROM json_each($1) WHERE instr(document, value) > 0)",
+            "SELECT number, document FROM pending_changes WHERE EXISTS \
              (SELECT 1 FROM json_array_elements_text(CAST($1 AS JSON)) AS named (value) WHERE strpos(document, value) > 0)",
         );
-        let in_path = utf8_percent_encode(user, RESERVED).to_string();
+        let in_path = segment(user);
         let named = [written(user), format!("/{in_path}\""), format!("/{in_path}/"), format!("/{in_path}?")];
-        self.execute(sql, params![Value::from(named.to_vec()).to_string()]).await?;
+        for row in self.rows(sql, params![Value::from(named.to_vec()).to_string()]).await? {
+            let mut document = stored(&row.text(1)?)?;
+            if let Some(holdouts) = document["holdouts"].as_array_mut() {
+                holdouts.retain(|holdout| holdout["user"] != user);
+            }
+            let (number, document) = (row.integer(0)?, document.to_string());
+            if named.iter().any(|name| document.contains(name)) {
+                self.execute("DELETE FROM pending_changes WHERE number = $1", params![number]).await?;
+            } else {
+                self.execute("UPDATE pending_changes SET document = $2 WHERE number = $1", params![number, document])
+                    .await?;
+            }
+        }
         Ok(())
     }
 }

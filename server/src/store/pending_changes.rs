@@ -222,7 +222,8 @@ impl Connection {
 
 impl Write {
     /// The environments whose approval these edits need: those that asked for it before this write, which cannot let itself
-    /// off. What comes by itself with the end of a user or an organization needs none, and neither does what the directory says.
+    /// off. What comes by itself with the end of a user or an organization, or with an erasure, needs none, and neither does what
+    /// the directory says.
     pub async fn awaiting_approval(&mut self) -> Result<Vec<String>> {
         let gone = |edit: &Edit| {
             self.noted().iter().any(|other| {
@@ -231,8 +232,12 @@ impl Write {
                         || other.entity == Entity::Organization && edit.organization.as_ref() == Some(&other.id))
             })
         };
-        let decisive: Vec<Edit> =
-            self.noted().iter().filter(|edit| edit.entity.is_decided_by_administrators() && !gone(edit)).cloned().collect();
+        let decisive: Vec<Edit> = self
+            .noted()
+            .iter()
+            .filter(|edit| edit.is_decided_by_administrators() && !gone(edit) && !self.only_forgets(edit))
+            .cloned()
+            .collect();
         if decisive.is_empty() {
             return Ok(Vec::new());
         }

@@ -101,12 +101,6 @@ impl Entity {
         !matches!(self, Self::ApiKey | Self::IdentityProvider | Self::SigningKey | Self::Webhook)
     }
 
-    /// Whether administrators decide by it who is served what, so that a second one can be asked. What backends report of their
-    /// users and organizations is none of it.
-    pub(super) fn is_decided_by_administrators(self) -> bool {
-        matches!(self, Self::Flag | Self::Setting | Self::Override | Self::Segment | Self::Environment)
-    }
-
     /// Whether a compiled ruleset holds it, so that caches must load again.
     fn in_ruleset(self) -> bool {
         matches!(self, Self::Flag | Self::Setting | Self::Segment | Self::Application)
@@ -154,6 +148,24 @@ impl Edit {
         self.user = Some(id.to_owned());
         self
     }
+
+    /// Whether administrators decide by it who is served what, so that a second one can be asked. What backends report of their
+    /// users and organizations is none of it.
+    pub(super) fn is_decided_by_administrators(&self) -> bool {
+        match self.entity {
+            Entity::Flag | Entity::Setting | Entity::Override | Entity::Segment | Entity::Environment => true,
+            Entity::Application => self.reprojects(),
+            _ => false,
+        }
+    }
+
+    /// Whether it may have the tokens of an application carry other flags than before.
+    pub fn reprojects(&self) -> bool {
+        let (Entity::Application, Some(before), Some(after)) = (self.entity, &self.before, &self.after) else {
+            return false;
+        };
+        ["projection", "profile"].into_iter().any(|member| before[member] != after[member])
+    }
 }
 
 /// An open write. Nothing of it is visible, and its revision is not taken, until [`Write::commit`].
@@ -165,6 +177,8 @@ pub struct Write {
     /// The change's number.
     pub revision: i64,
     edits: Vec<Edit>,
+    /// Places of documents that were copied from.
+    sources: Vec<Edit>,
     /// The changes that this one takes back.
     reverted: BTreeSet<i64>,
     remark: Option<&'static str>,
@@ -202,8 +216,8 @@ impl DerefMut for Write {
 
 impl Write {
     pub(super) fn opened(connection: Connection, now: Timestamp, revision: i64, changes: watch::Sender<i64>) -> Self {
-        let (edits, reverted) = Default::default();
-        Self { connection, now, revision, edits, reverted, remark: None, urgent: false, forgotten: Vec::new(), changes }
+        let (edits, sources, reverted, forgotten) = Default::default();
+        Self { connection, now, revision, edits, sources, reverted, remark: None, urgent: false, forgotten, changes }
     }
 
     /// As [`Connection::execute`]; here so that parameters may be taken from the write itself.
@@ -221,9 +235,24 @@ impl Write {
         &self.edits
     }
 
+    /// Notes that something was copied from the document at this place, which the write itself leaves as it is.
+    pub fn copied_from(&mut self, place: Edit) {
+        self.sources.push(place);
+    }
+
+    /// The places of everything that decides what the write does: what it alters, and what it copied from.
+    pub fn stands_on(&self) -> impl Iterator<Item = &Edit> {
+        self.edits.iter().chain(&self.sources)
+    }
+
     /// Has whatever was noted of a user until now become tombstones when it is written, and the comment not name the user.
     pub(super) fn forget(&mut self, user: &str) {
         self.forgotten.push((user.to_owned(), self.edits.len()));
+    }
+
+    /// The users who are erased by it.
+    pub(super) fn forgotten(&self) -> impl Iterator<Item = &str> {
+        self.forgotten.iter().map(|(user, _)| user.as_str())
     }
 
     /// Says that this change takes a former one back.

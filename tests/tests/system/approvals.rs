@@ -5,20 +5,20 @@ use flagbearer_tests::{Answer, Api, Engine, TestServer, on_both_engines};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const SETTING: &str = "/v1/flags/flag/environments/production";
-const TARGETING: &str = "/v1/flags/flag/environments/production/targeting";
+pub const SETTING: &str = "/v1/flags/flag/environments/production";
+pub const TARGETING: &str = "/v1/flags/flag/environments/production/targeting";
 
 /// An installation where production asks for a second administrator; a flag is there, off for everybody.
-struct Place {
-    server: TestServer,
+pub struct Place {
+    pub server: TestServer,
     /// Who proposes.
-    ann: Api,
+    pub ann: Api,
     /// Who approves.
-    bob: Api,
+    pub bob: Api,
 }
 
 impl Place {
-    async fn start(engine: Engine) -> Self {
+    pub async fn start(engine: Engine) -> Self {
         let server = TestServer::start(engine).await;
         let ann = server.admin();
         let bob = server.api(&ann.key("administrator", None).await);
@@ -27,11 +27,11 @@ impl Place {
         Self { server, ann, bob }
     }
 
-    async fn value(&self) -> Value {
+    pub async fn value(&self) -> Value {
         self.ann.value("production", "alice", "org_x", "flag").await
     }
 
-    async fn revision(&self) -> i64 {
+    pub async fn revision(&self) -> i64 {
         self.ann.get("/v1/changes?limit=1").await.ok()["data"][0]["revision"].as_i64().expect("a revision")
     }
 
@@ -43,13 +43,13 @@ impl Place {
 
 /// The path and the document of what has to wait.
 #[track_caller]
-fn waits(answer: Answer) -> (String, Value) {
+pub fn waits(answer: Answer) -> (String, Value) {
     assert_eq!(answer.status, 202, "{}", answer.text);
     assert_eq!(answer.body["state"], "pending");
     (format!("/v1/pending-changes/{}", answer.body["id"].as_str().expect("an id")), answer.body)
 }
 
-async fn approve(api: &Api, path: &str) -> Answer {
+pub async fn approve(api: &Api, path: &str) -> Answer {
     api.post(&format!("{path}/approve"), Value::Null).await
 }
 

@@ -200,6 +200,47 @@ on_both_engines! {
         assert_eq!(cli.json("pending list --state rejected").await["data"].as_array().map(Vec::len), Some(1));
     }
 
+    async fn a_command_that_has_to_wait_says_so_and_nothing_else(engine: Engine) {
+        let cli = Cli::start(engine).await;
+        let bob = cli.server.admin().key("administrator", None).await;
+        let as_bob = async |line: &str| {
+            let mut command = cli.command(line);
+            command.env("FLAGBEARER_API_KEY", &bob);
+            Ran::of(command.output().await.expect("the binary runs")).ok()
+        };
+        cli.run("flags create seen --type boolean --default false").await.ok();
+        let application = cli.server.admin().application("production").await;
+        cli.run("flags target seen -e production --all").await.ok();
+        let widened = cli.json("changes list --limit 1").await["data"][0]["revision"].clone();
+        cli.run("environments edit production --approvals true").await.ok();
+        let batch = json!({ "writes": [{ "method": "POST", "path": "/v1/flags/seen/archive" }] }).to_string();
+        for line in [
+            "flags promote seen --from staging --to production".to_owned(),
+            format!("changes revert {widened}"),
+            "flags override seen false --user alice".to_owned(),
+            "flags archive seen".to_owned(),
+            "flags delete seen --confirm seen".to_owned(),
+            format!("applications edit {application} --projection tags=web"),
+            "batch --file -".to_owned(),
+        ] {
+            let said = cli.piped(&line, &batch).await.ok();
+            let id = cli.json("pending list").await["data"][0]["id"].as_str().expect("an id").to_owned();
+            let expected =
+                format!("Not done yet: {id} waits for a second administrator (narrowed)\n  flagbearer pending approve {id}\n");
+            assert_eq!(said, expected, "{line}");
+            let foretold = as_bob(&format!("pending approve {id} --preview")).await;
+            assert!(foretold.starts_with("Nothing was changed.") && foretold.contains("\nnarrowed\n"), "{foretold}");
+            if line.contains("--projection") {
+                let row = foretold.lines().find(|row| row.starts_with(&application)).unwrap_or_default();
+                assert_eq!(row.split_whitespace().collect::<Vec<_>>()[2..], ["production", "-", "seen", "0"], "{foretold}");
+            }
+        }
+        assert_eq!(cli.json("pending list").await["data"].as_array().map(Vec::len), Some(7));
+        let promoted = cli.json("pending list").await["data"][6]["id"].as_str().expect("an id").to_owned();
+        as_bob(&format!("pending approve {promoted}")).await;
+        assert_eq!(cli.server.admin().value("production", "alice", "", "seen").await, false);
+    }
+
     async fn stale_flags_are_listed_with_why_and_names_are_advised_on(engine: Engine) {
         let cli = Cli::start(engine).await;
         let said = cli.run("flags create limit --type integer --default 1").await.ok();

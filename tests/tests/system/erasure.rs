@@ -1,6 +1,6 @@
 //! Erasing a user: nothing is left by which the user could be told again, and nobody else's past changes.
 
-use flagbearer_tests::{Api, Client, Engine, TestServer, on_both_engines};
+use flagbearer_tests::{Api, Asked, Client, Engine, Reply, TestServer, Upstream, on_both_engines};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -85,6 +85,94 @@ on_both_engines! {
         assert_eq!(server.database.texts("SELECT token_id FROM issuances").await.len(), 1, "that of the other user");
         let session = tokens["session_id"].as_str().expect("a session");
         admin.get(&format!("/v1/sessions/{session}")).await.refused(404, "SESSION_NOT_FOUND");
+    }
+
+    async fn nothing_is_left_of_what_waits_was_said_was_told_or_was_taken_back(engine: Engine) {
+        let receiver = Upstream::start().await;
+        receiver.reply("/hook", Reply::Other(204, "text/plain", String::new()));
+        let server = TestServer::start_with(engine, |config| {
+            config.record_issuance = true;
+            config.outbound_allow = vec!["127.0.0.1".parse().expect("an address")];
+        })
+        .await;
+        let admin = server.admin();
+        let bob = server.api(&admin.key("administrator", None).await);
+        let client = Client::public(&admin, "production").await;
+        let hook = admin.post("/v1/webhooks", json!({ "url": format!("{}/hook", receiver.url) })).await.ok()["id"].clone();
+        admin.flag("f", "integer", json!(0)).await;
+        admin.flag("b", "boolean", json!(false)).await;
+        let tokens = admin.session(&client.id, USER, Some("org_a")).await;
+        client.refresh(&tokens).await.ok();
+
+        // Batches, and what was taken back, of whom and with what words.
+        let about = format!("for {USER}, who asked");
+        let batch = json!({ "comment": about, "writes": [
+            { "method": "PUT", "path": format!("/v1/flags/f/users/{PATH}"), "body": { "value": 7, "note": about } },
+            { "method": "PUT", "path": format!("/v1/flags/b/environments/production/targeting/users/{PATH}"), "body": {} },
+        ] });
+        let batched = admin.post("/v1/batch", batch.clone()).await.ok()["revision"].clone();
+        admin.post(&format!("/v1/changes/{batched}/revert"), Value::Null).await.ok();
+        admin.post(&format!("/v1/changes/{batched}/comments"), json!({ "text": about })).await.ok();
+        admin.post("/v1/batch", batch.clone()).await.ok();
+
+        // What waits names users in every way in which a path and a document can be written.
+        admin.patch("/v1/environments/production", json!({ "approvals": true })).await.ok();
+        let override_at = |path: &str| format!("/v1/flags/f/users/{path}");
+        let mut waiting = Vec::new();
+        for path in [PATH, "%75sr_planted%2f%22x", "usr%5Fpl%61nted%2F%22%78", "usr_planted%2f%22x?urgent=true"] {
+            waiting.push(admin.put(&override_at(path), json!({ "value": 8 })).await);
+            let target = format!("/v1/flags/b/environments/production/targeting/users/{}", path.split('?').next().unwrap_or_default());
+            waiting.push(admin.delete(&target).await);
+            let part = json!({ "method": "DELETE", "path": override_at(path.split('?').next().unwrap_or_default()) });
+            waiting.push(admin.post("/v1/batch", json!({ "writes": [part] })).await);
+        }
+        let escaped = r#"{"audience":"some","users":["\u0075sr_planted\/\"x"]}"#;
+        let request = admin.request(Method::PUT, "/v1/flags/b/environments/production/targeting");
+        waiting.push(admin.send(request.header("content-type", "application/json").body(escaped)).await);
+        assert!(waiting.iter().all(|answer| answer.status == 202), "{waiting:?}");
+
+        // What names nobody itself stays, without what was said.
+        let mut kept = Vec::new();
+        for decision in ["approve", "reject", "comments"] {
+            let request = admin.request(Method::PUT, "/v1/flags/f/environments/production").header("x-change-comment", &about);
+            let waits = admin.send(request.json(&json!({ "enabled": true, "value": kept.len() }))).await;
+            assert_eq!(waits.status, 202, "{}", waits.text);
+            let path = format!("/v1/pending-changes/{}", waits.body["id"].as_str().expect("an id"));
+            let request = bob.request(Method::POST, &format!("{path}/{decision}")).header("x-change-comment", &about);
+            let body = if decision == "comments" { json!({ "text": about }) } else { Value::Null };
+            bob.send(request.json(&body)).await.ok();
+            kept.push(path);
+        }
+
+        let told = |asked: Vec<Asked>| asked.iter().any(|asked| asked.body.contains("planted"));
+        assert!(told(receiver.asked_times("/hook", 8).await), "it was told of before");
+        let holding = |tables: &std::collections::BTreeMap<String, String>| -> Vec<String> {
+            tables.iter().filter(|(_, rows)| rows.contains("planted")).map(|(name, _)| name.clone()).collect()
+        };
+        let before = holding(&server.database.tables().await);
+        for table in ["changes", "comments", "edits", "overrides", "pending_changes", "pending_comments", "sessions"] {
+            assert!(before.iter().any(|name| name == table), "{table}: {before:?}");
+        }
+        erase(&admin).await;
+        let tables = server.database.tables().await;
+        assert!(holding(&tables).is_empty(), "{:?}", holding(&tables));
+
+        let left = admin.get("/v1/pending-changes?limit=100").await.ok()["data"].as_array().map(Vec::len);
+        assert_eq!(left, Some(kept.len()), "and nothing else is gone");
+        let said = "for [erased], who asked";
+        let [approved, rejected, commented] = [0, 1, 2].map(|at: usize| kept[at].clone());
+        let approved = admin.get(&approved).await.ok();
+        assert_eq!((&approved["comment"], &approved["decision"]["comment"]), (&json!(said), &json!(said)));
+        let change = admin.get(&format!("/v1/changes/{}", approved["revision"])).await.ok();
+        assert_eq!((&change["comment"], &change["approval"]["comment"]), (&json!(said), &json!(said)));
+        assert_eq!(admin.get(&rejected).await.ok()["decision"]["comment"], said);
+        assert_eq!(admin.get(&commented).await.ok()["comments"][0]["text"], said);
+        assert_eq!(admin.get(&format!("/v1/changes/{batched}")).await.ok()["comments"][0]["text"], said);
+        let deliveries = format!("/v1/webhooks/{}/deliveries", hook.as_str().expect("an id"));
+        for delivery in admin.get(&format!("{deliveries}?limit=200")).await.ok()["data"].as_array().expect("deliveries") {
+            let shown = admin.get(&format!("{deliveries}/{}", delivery["id"].as_str().expect("an id"))).await.ok();
+            assert!(!shown.to_string().contains("planted"), "{shown}");
+        }
     }
 
     async fn the_erased_users_past_is_answered_so_and_everybody_elses_as_before(engine: Engine) {

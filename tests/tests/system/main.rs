@@ -28,6 +28,7 @@ mod failures;
 mod first_path;
 mod flags;
 mod freshness;
+mod gate;
 mod guide;
 mod histories;
 mod identity_providers;

@@ -34,17 +34,17 @@ on_both_engines! {
         for profile in ["flagbearer", "kinde", "workos"] {
             let document = json!({ "profile": profile, "projection": { "tags": ["web"] } });
             let client = Client::register(&admin, "production", document).await;
-            for (projection, expected) in [
-                (json!({ "tags": ["web"] }), &["both", "page"][..]),
-                (json!({ "flags": ["secret", "screen", "later"] }), &["screen", "secret"]),
-                (json!({ "tags": [] }), &[]),
-                (json!("all"), &["both", "page", "screen", "secret"]),
-                (json!({ "flags": ["page"] }), &["page"]),
-                (Value::Null, &["both", "page", "screen", "secret"]),
+            for (projection, expected, effect) in [
+                (json!({ "tags": ["web"] }), &["both", "page"][..], "unchanged"),
+                (json!({ "flags": ["secret", "screen", "later"] }), &["screen", "secret"], "mixed"),
+                (json!({ "tags": [] }), &[], "narrowed"),
+                (json!("all"), &["both", "page", "screen", "secret"], "widened"),
+                (json!({ "flags": ["page"] }), &["page"], "narrowed"),
+                (Value::Null, &["both", "page", "screen", "secret"], "widened"),
             ] {
                 let patched = project(&admin, &client.id, projection.clone()).await.ok();
                 let shown = if projection.is_null() { json!("all") } else { projection };
-                assert_eq!(patched["effect"], "unchanged");
+                assert_eq!(patched["effect"], effect, "{profile} {shown}");
                 assert_eq!(admin.get(&format!("/v1/applications/{}", client.id)).await.ok()["projection"].is_string(), shown == "all");
                 let started = admin.session(&client.id, "alice", Some("org_a")).await;
                 let claims = claims_of(&started["access_token"]);
@@ -81,6 +81,83 @@ on_both_engines! {
             tokens = other.refreshed("", &application, &tokens).await;
             assert_eq!(keys(&tokens["feature_flags"]), ["secret"]);
         }
+    }
+
+    async fn flags_that_enter_and_leave_tokens_are_foretold_for_each_application(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        flags(&admin).await;
+        admin.post("/v1/flags", json!({ "key": "limit", "type": "integer", "default_value": 1 })).await.ok();
+        let register = async |environment: &str, name: &str, profile: &str, projection: Value| {
+            let document = json!({ "name": name, "profile": profile, "projection": projection });
+            Client::register(&admin, environment, document).await.id
+        };
+        let web = register("production", "web", "flagbearer", json!({ "tags": ["web"] })).await;
+        let keys_alone = register("production", "keys alone", "workos", json!("all")).await;
+        let elsewhere = register("staging", "elsewhere", "flagbearer", json!({ "tags": ["web"] })).await;
+        for (application, users) in [(&web, &["ann", "ben"][..]), (&keys_alone, &["ann"]), (&elsewhere, &["cid"])] {
+            for user in users {
+                admin.session(application, user, Some("org_a")).await;
+            }
+        }
+        let foretold = async |path: &str, document: Value| {
+            let preview = admin.patch(&format!("{path}?preview=true"), document).await.ok();
+            let told: std::collections::BTreeMap<String, Value> = preview["applications"].as_array().expect("applications").iter().map(|told| {
+                let of = [&told["application"], &told["environment"]].map(|text| text.as_str().expect("a name"));
+                assert_eq!(of[1], if of[0] == elsewhere { "staging" } else { "production" });
+                (told["name"].as_str().expect("a name").to_owned(), json!([told["entering"], told["leaving"], told["sessions"]]))
+            }).collect();
+            (preview["effect"].clone(), json!(told), preview["sessions"]["count"].clone())
+        };
+
+        let of_web = format!("/v1/applications/{web}");
+        let moved = foretold(&of_web, json!({ "projection": { "flags": ["page", "secret", "limit"] } })).await;
+        assert_eq!(moved, (json!("mixed"), json!({ "web": [["limit", "secret"], ["both"], 2] }), json!(2)));
+        let grown = foretold(&of_web, json!({ "projection": "all" })).await;
+        assert_eq!(grown, (json!("widened"), json!({ "web": [["limit", "screen", "secret"], [], 2] }), json!(2)));
+        let same = foretold(&of_web, json!({ "projection": { "flags": ["page", "both"] } })).await;
+        assert_eq!(same, (json!("unchanged"), json!({}), json!(0)), "said in another way, it is the same");
+        // A list of keys never told of a number.
+        let of_keys = format!("/v1/applications/{keys_alone}");
+        let rest = json!({ "projection": { "tags": ["app", "web"] } });
+        assert_eq!(foretold(&of_keys, rest).await, (json!("narrowed"), json!({ "keys alone": [[], ["secret"], 1] }), json!(1)));
+        let typed = foretold(&of_keys, json!({ "profile": "flagbearer" })).await;
+        assert_eq!(typed, (json!("widened"), json!({ "keys alone": [["limit"], [], 1] }), json!(1)));
+
+        // A tag is the projection of every application that goes by it.
+        let tagged = foretold("/v1/flags/secret", json!({ "tags": ["web"] })).await;
+        let both = json!({ "web": [["secret"], [], 2], "elsewhere": [["secret"], [], 1] });
+        assert_eq!(tagged, (json!("widened"), both, json!(3)));
+        let untagged = foretold("/v1/flags/both", json!({ "tags": ["app"] })).await;
+        let both = json!({ "web": [[], ["both"], 2], "elsewhere": [[], ["both"], 1] });
+        assert_eq!(untagged, (json!("narrowed"), both, json!(3)));
+        let renamed = foretold("/v1/flags/both", json!({ "tags": ["web", "other"], "name": "Both" })).await;
+        assert_eq!(renamed, (json!("unchanged"), json!({}), json!(0)));
+
+        // And the writes themselves say the same.
+        assert_eq!(admin.patch("/v1/flags/both", json!({ "tags": ["app"] })).await.ok()["effect"], "narrowed");
+        let last = admin.get("/v1/changes?limit=1").await.ok()["data"][0]["revision"].clone();
+        assert_eq!(admin.post(&format!("/v1/changes/{last}/revert"), Value::Null).await.ok()["effect"], "widened");
+        let narrowed = project(&admin, &web, json!({ "tags": [] })).await.ok();
+        assert_eq!(narrowed["effect"], "narrowed");
+        let reverted = admin.post(&format!("/v1/changes/{}/revert", narrowed["revision"]), Value::Null).await.ok();
+        assert_eq!(reverted["effect"], "widened");
+    }
+
+    async fn flags_leave_the_tokens_of_a_protected_environment_only_where_that_is_meant(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        flags(&admin).await;
+        let application = admin.application("production").await;
+        admin.patch("/v1/environments/production", json!({ "protected": true })).await.ok();
+        let path = format!("/v1/applications/{application}");
+        let refused = project(&admin, &application, json!({ "tags": ["web"] })).await.refused(409, "CONFIRMATION_REQUIRED");
+        let held: Vec<_> = refused["listing"].as_array().expect("a listing").iter().map(|held| held["flag"].clone()).collect();
+        assert_eq!(held, ["screen", "secret"]);
+        assert_eq!(admin.get(&path).await.ok()["projection"], "all");
+        let document = json!({ "projection": { "tags": ["web"] } });
+        assert_eq!(admin.patch(&format!("{path}?confirm=narrowing"), document).await.ok()["effect"], "narrowed");
+        assert_eq!(project(&admin, &application, json!("all")).await.ok()["effect"], "widened");
     }
 
     async fn kindes_account_api_tells_what_a_refresh_would_carry(engine: Engine) {

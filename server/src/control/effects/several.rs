@@ -9,7 +9,7 @@ use flagbearer::segment::Segment;
 use flagbearer::setting::Setting;
 use flagbearer::subject::SubjectKind;
 
-use super::{Concerned, Outcome, concerned};
+use super::{Concerned, Outcome, concerned, passages};
 use crate::error::Result;
 use crate::store::Write;
 
@@ -41,13 +41,21 @@ impl Before {
             let state = State { flag: Some(&before.flag), setting: &before.setting, segments: &self.all_segments };
             let (flag, setting) =
                 after.as_ref().map_or((None, &before.setting), |after| (Some(&after.flag), &after.setting));
-            let mut change = Change::between(state, State { flag, setting, segments: &segments });
-            for kind in SubjectKind::BOTH {
-                if flag.is_some_and(|flag| !flag.overrides.allows(kind)) {
-                    change = change.dropping(kind);
+            let mut passages = match flag {
+                Some(flag) => passages(write, &before.standing.environment, &before.flag, flag).await?,
+                None => BTreeSet::new(),
+            };
+            passages.insert([true, true]);
+            for [was, is] in passages {
+                let masked = State { flag: state.flag.filter(|_| was), ..state };
+                let mut change = Change::between(masked, State { flag: flag.filter(|_| is), setting, segments: &segments });
+                for kind in SubjectKind::BOTH {
+                    if flag.is_some_and(|flag| !flag.overrides.allows(kind)) {
+                        change = change.dropping(kind);
+                    }
                 }
+                outcome.merge(before.standing.outcome(change, write));
             }
-            outcome.merge(before.standing.outcome(change, write));
         }
         for come in after.values() {
             let nothing = State { flag: None, setting: &come.setting, segments: &segments };

@@ -9,13 +9,12 @@ use flagbearer::document::Node;
 use flagbearer::flag::Flag;
 use flagbearer::place::{Part, Place};
 use flagbearer::preview::Personal;
-use flagbearer::projection::Projection;
 use flagbearer::setting::Override;
 use flagbearer::subject::SubjectKind;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::store::{Edit, Entity, LivingSession, Reached};
+use crate::store::{Application, Edit, Entity, LivingSession, Reached};
 
 /// The members of an application's document that its tokens show.
 const SHOWN_OF_APPLICATION: [&str; 4] = ["profile", "audience", "algorithm", "claims"];
@@ -36,8 +35,8 @@ pub struct Edited {
     /// Where each document that tokens show stands in `edits`.
     memberships: HashMap<(String, String), usize>,
     applications: HashMap<String, usize>,
-    /// After the write, of applications that it edits.
-    projections: HashMap<String, Projection>,
+    /// Those that it edits and leaves, as it leaves them.
+    remade: HashMap<String, Application>,
 }
 
 /// Overrides after the write, by flag id; none where they are gone. By whose they are, and in which environment.
@@ -49,12 +48,6 @@ pub struct Shown<'e> {
     pub claim: &'static str,
     pub from: &'e Value,
     pub to: &'e Value,
-}
-
-/// Whether an edit lets an application's tokens carry other flags.
-fn reprojects(edit: &Edit) -> bool {
-    let projection = |document: &Option<Value>| document.as_ref().map(|document| document["projection"].clone());
-    edit.entity == Entity::Application && edit.after.is_some() && projection(&edit.before) != projection(&edit.after)
 }
 
 fn attributes(document: Option<&Value>) -> Result<Attributes> {
@@ -74,7 +67,7 @@ impl Edited {
             gone_members: HashSet::new(),
             memberships: HashMap::new(),
             applications: HashMap::new(),
-            projections: HashMap::new(),
+            remade: HashMap::new(),
         };
         for (position, edit) in edits.iter().enumerate() {
             edited.sort(position, edit)?;
@@ -107,8 +100,7 @@ impl Edited {
                     self.gone_applications.insert(id());
                 }
                 if let Some(document) = &edit.after {
-                    let projection = Projection::parse(&Node::root(&document["projection"])).map_err(Error::internal)?;
-                    self.projections.insert(id(), projection);
+                    self.remade.insert(id(), Application::from_stored(document.clone())?);
                 }
                 self.applications.insert(id(), position);
             }
@@ -157,13 +149,14 @@ impl Edited {
         Personal {
             overridden: self.edits.iter().filter(here).map(|edit| edit.id.as_str()).collect(),
             attributes: SubjectKind::BOTH.into_iter().flat_map(of).collect(),
-            every_flag: self.edits.iter().any(|edit| edit.environment.as_deref() == Some(environment) && reprojects(edit)),
+            every_flag: self.edits.iter().any(|edit| edit.environment.as_deref() == Some(environment) && edit.reprojects()),
         }
     }
 
-    /// Which flags an application's tokens carry after the write, where it edits the application.
-    pub fn projection_of(&self, application: &str) -> Option<&Projection> {
-        self.projections.get(application)
+    /// An application as the write leaves it; `None` where it deletes it.
+    pub fn remade<'a>(&'a self, application: &'a Application) -> Option<&'a Application> {
+        let id = application.client_id.as_str();
+        if self.gone_applications.contains(id) { None } else { Some(self.remade.get(id).unwrap_or(application)) }
     }
 
     /// Overrides as the write would leave them, of flags that can be touched.
