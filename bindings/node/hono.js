@@ -1,10 +1,11 @@
 'use strict'
 
-const { Flagbearer, FlagbearerError } = require('./index.js')
+// In Workers and Edge runtimes it is the reader for those.
+const { Flagbearer, FlagbearerError } = require('#reader')
 
 /** Puts the flag set of the request's bearer token (RFC 6750 §2.1) into `flags`, or answers why there is none. */
 function flagbearer(options) {
-  const reader = options instanceof Flagbearer ? options : new Flagbearer(options)
+  const reader = typeof options?.verify === 'function' ? options : new Flagbearer(options)
   return async (c, next) => {
     const [, token] = /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '') ?? []
     try {

@@ -297,6 +297,17 @@ test('a session that was ended at the server is over with its next refresh', asy
   assert.match(await text(), /Signed in as alice@example.com/)
 })
 
+test('a route in the Edge runtime reads the flags of a bearer token, and refuses others with the same codes', async () => {
+  const session = { application: application.FLAGBEARER_CLIENT_ID, user: ALICE_ID, organization: ORGANIZATION }
+  const { access_token: token } = await server.call('POST', '/sessions', session)
+  const ask = async (token) => (await fetch(`${site}/api/edge`, { headers: { authorization: `Bearer ${token}` } })).json()
+  const { flags } = await ask(token)
+  const carried = JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).feature_flags
+  assert.deepEqual(flags, Object.fromEntries(Object.entries(carried).map(([key, { v }]) => [key, v])))
+  assert.equal((await ask('garbage')).code, 'TOKEN_MALFORMED')
+  assert.equal((await ask(token.replace(/\.[^.]*$/, '.AAAA'))).code, 'SIGNATURE_INVALID')
+})
+
 test('signing out ends it in the application and at the issuer', async () => {
   await dashboard()
   await page.getByRole('button', { name: 'Sign out' }).click()

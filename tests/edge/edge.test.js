@@ -11,7 +11,7 @@ import testIssuer from '../../bindings/node/test/issuer.js'
 const { Issuer } = testIssuer
 const VECTORS = path.join(import.meta.dirname, '../vectors')
 
-/** A Worker that is running. Its modules are compiled beforehand: no code can be made at run time. */
+/** A Worker that is running, by what fetches from it. Its modules are compiled beforehand: no code can be made at run time. */
 async function worker(entry, compatibilityFlags = []) {
   const outdir = fs.mkdtempSync(path.join(import.meta.dirname, 'node_modules/.bundle-'))
   after(() => fs.rmSync(outdir, { recursive: true }))
@@ -32,14 +32,16 @@ async function worker(entry, compatibilityFlags = []) {
   modules.sort((a, b) => a.type.localeCompare(b.type)).reverse()
   const miniflare = new Miniflare({ modulesRoot: outdir, modules, compatibilityDate: '2025-12-01', compatibilityFlags })
   after(() => miniflare.dispose())
-  return async (document) => {
-    const response = await miniflare.dispatchFetch('http://worker/', { method: 'POST', body: JSON.stringify(document) })
-    assert.equal(response.status, 200, await response.clone().text())
-    return response.json()
-  }
+  return (init) => miniflare.dispatchFetch('http://worker/', init)
 }
 
-const reading = await worker('worker.js')
+const posting = (fetch) => async (document) => {
+  const response = await fetch({ method: 'POST', body: JSON.stringify(document) })
+  assert.equal(response.status, 200, await response.clone().text())
+  return response.json()
+}
+
+const reading = posting(await worker('worker.js'))
 
 async function start(t, algorithm) {
   const issuer = await Issuer.start(algorithm)
@@ -51,7 +53,7 @@ async function start(t, algorithm) {
 test('every vector for readers holds in workerd', async () => {
   const names = fs.readdirSync(VECTORS).filter((name) => name.endsWith('.json'))
   const files = Object.fromEntries(names.map((name) => [name, JSON.parse(fs.readFileSync(path.join(VECTORS, name)))]))
-  const outcomes = await (await worker('vectors.js', ['nodejs_compat']))(files)
+  const outcomes = await posting(await worker('vectors.js', ['nodejs_compat']))(files)
   assert.ok(outcomes.length >= 5)
   for (const [title, failure] of outcomes) assert.equal(failure, null, title)
 })
@@ -65,6 +67,15 @@ for (const algorithm of ['EdDSA', 'Ed25519', 'ES256', 'RS256']) {
     assert.equal(issuer.requests, 1)
   })
 }
+
+test('the middleware for Hono reads at the edge by itself', async (t) => {
+  const { issuer, options } = await start(t)
+  const fetch = await worker('hono.js')
+  const ask = (token) => fetch({ headers: { authorization: `Bearer ${token}`, 'x-options': JSON.stringify(options) } })
+  assert.deepEqual(await (await ask(await issuer.token())).json(), { new_ai_model: true })
+  const refused = await ask('garbage')
+  assert.deepEqual([refused.status, (await refused.json()).code], [401, 'TOKEN_MALFORMED'])
+})
 
 test('many requests at once wait for one fetch of the keys', async (t) => {
   const { issuer, read } = await start(t)

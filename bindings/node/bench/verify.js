@@ -1,11 +1,13 @@
 'use strict'
 
-// First and repeated verification of a token and reading of a flag, beside fast-jwt and jose doing the same: `npm run bench`. jose
-// remembers nothing, so that it has no part in repeated verification.
+// First and repeated verification of a token and reading of a flag, beside fast-jwt, jose and, with RS256, which is all that it knows,
+// @kinde/jwt-validator doing the same: `npm run bench`. The latter two remember nothing, so that they have no part in repeated
+// verification. The reader for the edge has its signatures from Web Crypto, as jose has.
 // CPU time, because it is the figure that a shared machine disturbs least; rounds alternate, medians are printed.
 
 const crypto = require('node:crypto')
 const { createVerifier } = require('fast-jwt')
+const edge = require('../edge/index.js')
 const { Flagbearer } = require('../index.js')
 
 const ISSUER = 'https://flags.example.com'
@@ -69,6 +71,17 @@ async function measure(contestants, tokens, renewed) {
   return measured.map(median)
 }
 
+/** Kinde's validator and decoder. It fetches the keys by itself, once, and checks neither claims nor times. */
+async function kinde(jwk) {
+  const { validateToken } = await import('@kinde/jwt-validator')
+  const { jwtDecoder } = await import('@kinde/jwt-decoder')
+  globalThis.fetch = async () => Response.json({ keys: [jwk] })
+  return async (token) => {
+    const { valid } = await validateToken({ token, domain: ISSUER })
+    on(valid && jwtDecoder(token).feature_flags.feature_number_15.v)
+  }
+}
+
 async function compare(algorithm) {
   const jose = await import('jose')
   const { publicKey, privateKey } = KEYS[algorithm]()
@@ -77,8 +90,8 @@ async function compare(algorithm) {
   // Every token has come in a request of its own, as a string that nobody has looked at before.
   const arrived = () => tokens.map((token) => Buffer.from(token, 'latin1').toString('latin1'))
 
-  const reader = async () => {
-    const made = new Flagbearer({ issuer: ISSUER, audience: 'api', fetch: async () => Response.json({ keys: [jwk] }) })
+  const reader = async (Class = Flagbearer) => {
+    const made = new Class({ issuer: ISSUER, audience: 'api', fetch: async () => Response.json({ keys: [jwk] }) })
     await made.verify(sign(algorithm, privateKey, 'first'))
     return made
   }
@@ -95,10 +108,13 @@ async function compare(algorithm) {
     async (token) => on(forgetful(token).feature_flags.feature_number_15.v),
     async (token) => on((await jose.jwtVerify(token, set, expected)).payload.feature_flags.feature_number_15.v),
   ]
+  if (algorithm === 'RS256') first.push(await kinde(jwk))
   // A reader that has seen none of the tokens, each round.
   const firstTimes = await measure(first, arrived, async () => (ours = await reader()))
   const again = [verifyOurs, async (token) => on(remembering(token).feature_flags.feature_number_15.v)]
-  return { first: firstTimes, again: await measure(again, arrived) }
+  const againTimes = await measure(again, arrived)
+  const edgeTimes = await measure([verifyOurs, first[2]], arrived, async () => (ours = await reader(edge.Flagbearer)))
+  return { first: firstTimes, again: againTimes, edge: edgeTimes }
 }
 
 async function read() {
@@ -122,16 +138,19 @@ async function read() {
 }
 
 async function main() {
-  console.log('verification and one read, µs of CPU             ours  fast-jwt     jose   ours/fast-jwt   ours/jose')
+  const PEERS = ['fast-jwt', 'jose', 'kinde']
+  const title = 'verification and one read, µs of CPU'
+  console.log(`${title.padEnd(40)}${['ours', ...PEERS].map((name) => name.padStart(10)).join('')}${PEERS.map((name) => `ours/${name}`.padStart(15)).join('')}`)
   const row = (name, [ours, ...peers]) => {
-    const cells = [ours, ...peers].map((value, i) => value.toFixed(1).padStart(i === 1 ? 10 : 9)).join('').padEnd(28)
-    const ratios = peers.map((peer, i) => (ours / peer).toFixed(2).padStart(i === 0 ? 16 : 12)).join('')
-    console.log(`${name.padEnd(44)}${cells}${ratios}`)
+    const cells = [ours, ...peers].map((value) => (value?.toFixed(1) ?? '').padStart(10)).join('').padEnd(40)
+    const ratios = peers.map((peer) => (peer === undefined ? '' : (ours / peer).toFixed(2)).padStart(15)).join('')
+    console.log(`${name.padEnd(40)}${cells}${ratios}`)
   }
   for (const algorithm of Object.keys(KEYS)) {
-    const { first, again } = await compare(algorithm)
+    const { first, again, edge } = await compare(algorithm)
     row(`${algorithm}, a token seen first`, first)
     row(`${algorithm}, the same token again`, again)
+    row(`${algorithm}, a token seen first, at the edge`, [edge[0], undefined, edge[1]])
   }
   console.log(`reading a flag afterwards: ${(await read()).toFixed(1)} ns of CPU`)
 }

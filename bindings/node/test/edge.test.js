@@ -4,6 +4,7 @@
 
 const { test } = require('node:test')
 const assert = require('node:assert/strict')
+const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const zlib = require('node:zlib')
@@ -28,6 +29,10 @@ const cases = (t) => readerVectors({ ...reader, testing, read, assert, at: (now)
 for (const title of Object.keys(cases()).filter(isReaders)) test(`WebAssembly: ${title}`, (t) => cases(t)[title]())
 
 readerBehaves('WebAssembly: ', { ...reader, ...testing })
+
+test('the module is built from the sources that are there', () => {
+  execFileSync(path.join(__dirname, '../../wasm/build'), ['--check'], { stdio: 'pipe', encoding: 'utf8' })
+})
 
 test('the module imports nothing', () => {
   assert.deepEqual(WebAssembly.Module.imports(new WebAssembly.Module(MODULE)), [])

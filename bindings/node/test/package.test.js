@@ -44,7 +44,8 @@ test('it holds its own files and nothing else', () => {
   const code = files.map(({ parentPath, name }) => path.relative(at, path.join(parentPath, name))).filter((file) => !file.endsWith('.node'))
   const native = 'node_modules/@flagbearer/native'
   assert.deepEqual(code.sort(), [
-    'README.md', 'error.js', 'hono.d.ts', 'hono.js', 'index.d.ts', 'index.js', 'native.js', 'nextjs/client.d.ts', 'nextjs/client.mjs', 'nextjs/cookies.js',
+    'README.md', 'body.js', 'edge/core.js', 'edge/edge-light.mjs', 'edge/edge.js', 'edge/flagbearer.wasm', 'edge/index.d.ts', 'edge/index.js',
+    'edge/workerd.mjs', 'error.js', 'flag_set.js', 'flagbearer.js', 'follower.js', 'sealed_session.js', 'token_request.js', 'hono.d.ts', 'hono.js', 'index.d.ts', 'index.js', 'native.js', 'nextjs/client.d.ts', 'nextjs/client.mjs', 'nextjs/cookies.js',
     'nextjs/index.d.ts', 'nextjs/index.js', 'nextjs/proxy.js', 'nextjs/refresh.js', 'nextjs/routes.js', 'nextjs/session.js', 'nextjs/settings.js',
     'openfeature/server.d.ts', 'openfeature/server.js', 'openfeature/web.d.ts', 'openfeature/web.mjs', 'opentelemetry.d.ts', 'opentelemetry.js',
     'picked.mjs', `${native}/index.d.ts`, `${native}/index.js`, `${native}/package.json`, 'package.json', 'session.js', 'tables.js', 'testing.d.ts', 'testing.js',
@@ -87,6 +88,18 @@ for (const [module, type] of [['nodenext', 'module'], ['nodenext', 'commonjs'], 
     run(process.execPath, path.join(PACKAGE, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', 'tsconfig.json')
   })
 }
+
+test('where there is no addon for the platform, that is said, with what there is and what to do', () => {
+  const native = fs.mkdtempSync(path.join(folder, 'native-'))
+  for (const file of ['index.js', 'package.json']) fs.copyFileSync(path.join(PACKAGE, 'native', file), path.join(native, file))
+  const load = () => run(process.execPath, '-e', `require(${JSON.stringify(native)})`)
+  const [, target] = /flagbearer\.(.+)\.node/.exec(fs.readdirSync(path.join(PACKAGE, 'native')).find((name) => name.endsWith('.node')))
+  assert.throws(load, ({ message }) => message.includes(`no addon for \`${target}\`, nor for any other`) && message.includes('npm run build'))
+  fs.writeFileSync(path.join(native, 'flagbearer.plan9-mips.node'), '')
+  assert.throws(load, /only for `plan9-mips`/)
+  fs.writeFileSync(path.join(native, `flagbearer.${target}.node`), 'no library')
+  assert.throws(load, ({ message }) => message.includes(`\`${target}\` could not be loaded`))
+})
 
 test('the codes in the types are those of the core', () => {
   const types = fs.readFileSync(path.join(PACKAGE, 'index.d.ts'), 'utf8')

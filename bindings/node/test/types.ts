@@ -1,6 +1,7 @@
 // Not run: `tsc --noEmit` checks it in the tests, in the empty folder that the package is installed into.
 
 import { Flagbearer, FlagSet, FlagbearerError, type ErrorCode, type FlagDetails } from '@flagbearer/node'
+import { Flagbearer as EdgeFlagbearer } from '@flagbearer/node/edge'
 import { flagbearer, type FlagbearerEnv } from '@flagbearer/node/hono'
 import { FlagbearerProvider, reading } from '@flagbearer/node/openfeature'
 import { FlagbearerProvider as WebProvider } from '@flagbearer/node/openfeature/web'
@@ -18,6 +19,10 @@ new Flagbearer({ issuer: 'https://flags.example.com' })
 new Flagbearer({ issuer: 'https://flags.example.com', clientId: 'app_1' })
 // @ts-expect-error there is no such profile
 new Flagbearer({ issuer: 'https://flags.example.com', clientId: 'app_1', profile: 'auth0' })
+const atTheEdge: Promise<FlagSet> = new EdgeFlagbearer({ issuer: 'https://flags.example.com', audience: 'api' }).verify('')
+void atTheEdge
+// @ts-expect-error the watermark is followed in Node alone
+new EdgeFlagbearer({ issuer: 'https://flags.example.com', audience: 'api', followWatermark: true })
 // @ts-expect-error flag sets come from `verify`
 new FlagSet()
 
