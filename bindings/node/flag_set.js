@@ -43,6 +43,8 @@ module.exports = (core) => class FlagSet {
 
   /** The flag's value as that type; nothing where there is none. */
   #read(key, type, table) {
+    // Asked first, for it is what most readers have not, and a read is to be a look-up.
+    if (this.#watermark === undefined) return table.get(key)
     const killed = this.#overruled?.killed.get(key)
     if (killed === undefined) return table.get(key)
     return killed.type === type ? killed.value : undefined

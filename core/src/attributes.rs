@@ -1,6 +1,10 @@
 //! What is known about a user or an organization, for segment conditions to look at: a flat map.
 
-use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _, Serialize, Serializer};
 use serde_json::{Number, Value};
 
 use crate::document::{Node, escape};
@@ -53,6 +57,22 @@ impl Attributes {
         Ok(Self(attributes))
     }
 
+    /// Reads, out of the JSON text of a flat map that is known to be one, the attributes that are `wanted` by name. The others
+    /// are passed over, which is several times as fast.
+    ///
+    /// Errors: those of [`Attributes::parse`], in what is wanted; `DOCUMENT_MALFORMED` where the text is not JSON.
+    pub fn read_some(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let found = deserializer.deserialize_map(Wanted(wanted)).and_then(|found| deserializer.end().map(|()| found));
+        let found = found.map_err(|error| Error::new(ErrorCode::DocumentMalformed, error.to_string()))?;
+        let mut attributes = Vec::with_capacity(found.len());
+        for (name, value) in found {
+            attributes.push((name, AttributeValue::parse(&Node::root(&value))?));
+        }
+        attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Self(attributes))
+    }
+
     pub fn get(&self, name: &str) -> Option<&AttributeValue> {
         let index = self.0.binary_search_by(|(one, _)| one.as_str().cmp(name)).ok()?;
         self.0.get(index).map(|(_, value)| value)
@@ -67,6 +87,33 @@ impl Attributes {
         self.0.is_empty()
     }
 }
+
+/// Takes the members with wanted names out of an object.
+struct Wanted<W>(W);
+
+impl<'de, W: Fn(&str) -> bool> Visitor<'de> for Wanted<W> {
+    type Value = Vec<(String, Value)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(Name(name)) = access.next_key()? {
+            if (self.0)(&name) {
+                members.push((name.into_owned(), access.next_value()?));
+            } else {
+                access.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// Borrowed where nothing in it is escaped.
+#[derive(Deserialize)]
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
 /// A name is 1–128 bytes without control characters (`ATTRIBUTE_INVALID`).
 pub(crate) fn check_name(name: &str) -> Result<()> {

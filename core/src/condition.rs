@@ -125,12 +125,12 @@ impl Condition {
         }
     }
 
-    /// Whether anything of this subject is looked at.
-    pub(crate) fn looks_at(&self, kind: SubjectKind) -> bool {
+    /// The names of the attributes of this subject that are looked at, as often as they occur.
+    pub(crate) fn names(&self, kind: SubjectKind) -> Vec<&str> {
         match self {
-            Self::All(conditions) | Self::Any(conditions) => conditions.iter().any(|one| one.looks_at(kind)),
-            Self::Not(condition) => condition.looks_at(kind),
-            Self::Test(test) => test.subject == kind,
+            Self::All(conditions) | Self::Any(conditions) => conditions.iter().flat_map(|one| one.names(kind)).collect(),
+            Self::Not(condition) => condition.names(kind),
+            Self::Test(test) => Vec::from_iter((test.subject == kind).then_some(test.attribute.as_str())),
         }
     }
 }

@@ -73,9 +73,9 @@ impl Preview {
         self.for_everybody
     }
 
-    /// Whether attributes of this kind of subject have a part in it.
-    pub fn looks_at(&self, kind: SubjectKind) -> bool {
-        self.sides().iter().any(|side| side.looks_at(kind))
+    /// The names of the attributes of this kind of subject that have a part in it.
+    pub fn attribute_names(&self, kind: SubjectKind) -> BTreeSet<&str> {
+        self.sides().into_iter().flat_map(|side| side.attribute_names(kind)).collect()
     }
 
     /// The users or the organizations whom rules and segments name, each once.

@@ -129,10 +129,10 @@ impl Ruleset {
         self.flag_numbers.get(id).copied()
     }
 
-    /// Whether some segment's condition looks at attributes of this kind of subject.
-    pub(crate) fn looks_at(&self, kind: SubjectKind) -> bool {
+    /// The names of the attributes of this kind of subject that some segment's condition looks at, as often as they occur.
+    pub(crate) fn attribute_names(&self, kind: SubjectKind) -> impl Iterator<Item = &str> {
         let conditions = self.segments.iter().filter_map(|segment| segment.condition.as_ref());
-        conditions.into_iter().any(|condition| condition.looks_at(kind))
+        conditions.flat_map(move |condition| condition.names(kind))
     }
 
     /// Whom the lists of rules and segments name, in no order.

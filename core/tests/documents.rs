@@ -241,3 +241,25 @@ fn every_percentage_of_three_decimals_is_kept() {
         assert_eq!(again, read);
     }
 }
+
+#[test]
+fn some_attributes_are_read_as_all_of_them_are() {
+    let text = r#"{"se\"ats":12.5,"plan":"pa\u00efd","groups":["a","b"],"trial":true,"none":[]}"#;
+    let all = Attributes::parse(&Node::root(&parse(text.as_bytes()).unwrap())).unwrap();
+    assert_eq!(Attributes::read_some(text, |_| true).unwrap(), all);
+
+    let some = Attributes::read_some(text, |name| name != "plan" && name != "none").unwrap();
+    let names: Vec<&str> = some.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["groups", "se\"ats", "trial"]);
+    assert!(some.iter().all(|(name, value)| all.get(name) == Some(value)));
+    assert!(Attributes::read_some("{}", |_| true).unwrap().is_empty());
+}
+
+#[test]
+fn what_is_wanted_of_attributes_is_refused_where_it_is_none() {
+    let code = |text| Attributes::read_some(text, |name| name == "wanted").unwrap_err().code;
+    assert_eq!(code(r#"{"wanted":{"nested":1}}"#), ErrorCode::AttributeInvalid);
+    for text in [r#"{"wanted":"#, "[]", r#""wanted""#, r#"{"wanted":1} more"#] {
+        assert_eq!(code(text), ErrorCode::DocumentMalformed, "{text}");
+    }
+}

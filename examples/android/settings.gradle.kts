@@ -14,4 +14,4 @@ dependencyResolutionManagement {
     }
 }
 rootProject.name = "assistant"
-include(":app")
+include(":app", ":native")

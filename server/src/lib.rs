@@ -19,4 +19,5 @@ mod request_id;
 pub mod secret;
 pub mod server;
 pub mod store;
+mod turns;
 mod uri;

@@ -1,18 +1,13 @@
 //! Passwords: which are accepted, and how they are kept. Argon2id with the parameters that OWASP advises (19 MiB, two
 //! passes, one lane), each with a salt of its own.
 
-use std::num::NonZero;
-use std::sync::Arc;
-use std::thread::available_parallelism;
-use std::time::Duration;
-
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, RECOMMENDED_SALT_LEN};
 use aws_lc_rs::rand;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::secret::Secret;
+use crate::turns::Turns;
 
 /// The fewest characters of a password (NIST SP 800-63B).
 const MIN_CHARACTERS: usize = 8;
@@ -22,9 +17,6 @@ const MAX_BYTES: usize = 1024;
 
 /// The most that are hashed at once: each takes 19 MiB and a core.
 const MAX_TURNS: usize = 8;
-
-/// How long a password waits for its turn before its sender is told to try again.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A password that may be set. What it is made of is nobody's business: rules of composition make passwords worse.
 #[derive(Debug, Clone)]
@@ -71,13 +63,12 @@ impl Password {
 /// take neither all memory nor all cores from the rest.
 #[derive(Debug, Clone)]
 pub struct Passwords {
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        let cores = available_parallelism().map_or(1, NonZero::get);
-        Self { turns: Arc::new(Semaphore::new((cores / 2).clamp(1, MAX_TURNS))) }
+        Self { turns: Turns::new(MAX_TURNS, "too many passwords are being checked at once") }
     }
 }
 
@@ -114,7 +105,7 @@ impl Passwords {
     }
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce(Argon2<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        let turn = self.turn().await?;
+        let turn = self.turns.take().await?;
         let worked = tokio::task::spawn_blocking(move || {
             let worked = work(Argon2::default());
             // Held here, not by the caller: who hangs up does not make room for one more.
@@ -122,15 +113,5 @@ impl Passwords {
             worked
         });
         worked.await.map_err(Error::internal)?
-    }
-
-    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
-        match tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned()).await {
-            Ok(turn) => turn.map_err(Error::internal),
-            Err(_) => {
-                let detail = "too many passwords are being checked at once; try again in a moment";
-                Err(Error::new(Kind::Unavailable, "UNAVAILABLE", detail))
-            }
-        }
     }
 }

@@ -1,11 +1,9 @@
 //! A running server: opened, founded where the database is empty, listening, stopped in order.
 
-use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use flagbearer::token::Algorithm;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -14,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::{Control, mint_api_key};
 use crate::error::{Error, Result};
-use crate::http::{App, router};
+use crate::http::{App, router, serve};
 use crate::issuer::{Issuer, create_keys, make_keys};
 use crate::outbound::Outbound;
 use crate::secret::{InstallationKey, Secret, random_alphanumeric};
@@ -119,16 +117,9 @@ impl Server {
         if self.rotate_keys_every > 0 {
             tokio::spawn(rotate_keys(Arc::downgrade(&self.app.issuer), self.rotate_keys_every));
         }
-        // Answers are small and complete: waiting to fill a packet only delays them.
-        let listener = self.listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY could not be set");
-            }
-        });
-        let service = router(self.app).into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop).into_future();
+        let serving = serve(self.listener, router(self.app), stop);
         tokio::select! {
-            ended = serving => ended.map_err(Error::internal)?,
+            () = serving => {}
             () = impatience => tracing::warn!("some clients never finished their requests; stopping without them"),
         }
         // Each message takes seconds at the most, and what has arrived is written down before the database is closed.

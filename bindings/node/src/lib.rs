@@ -13,8 +13,11 @@ use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Verifier, VerifierOptions};
 use napi_derive::napi;
 
+use token::Token;
+
 pub mod session;
 pub mod testing;
+mod token;
 
 /// An error whose `code` in JavaScript is the core's.
 type Refusal = napi::Error<&'static str>;
@@ -133,19 +136,20 @@ impl NativeReader {
     }
 
     /// The number of a token that was verified before and would be again; nothing for any other.
-    #[napi]
-    pub fn recall(&self, token: String, now: f64) -> Option<f64> {
-        Some(self.reader.recall(&self.memory, &token, instant(now))?.number)
+    #[napi(ts_args_type = "token: string, now: number")]
+    pub fn recall(&self, token: Token, now: f64) -> Option<f64> {
+        Some(self.reader.recall(&self.memory, &token.0, instant(now))?.number)
     }
 
     /// The flag set of a token, or nothing when keys must be fetched first.
-    #[napi]
-    pub fn verify(&self, token: String, now: f64) -> Result<Option<NativeVerified>, Refusal> {
-        let Some((prepared, keys)) = self.reader.prepare(&token, instant(now)).map_err(refuse)? else { return Ok(None) };
+    #[napi(ts_args_type = "token: string, now: number")]
+    pub fn verify(&self, token: Token, now: f64) -> Result<Option<NativeVerified>, Refusal> {
+        let token = token.0.as_str();
+        let Some((prepared, keys)) = self.reader.prepare(token, instant(now)).map_err(refuse)? else { return Ok(None) };
         let (flags, receipt) = prepared.verify(keys).map_err(refuse)?;
         let number = self.verified.get();
         self.verified.set(number + 1.0);
-        self.memory.keep(&token, receipt, Rc::new(Remembered { number, forgotten: self.forgotten.clone() }));
+        self.memory.keep(token, receipt, Rc::new(Remembered { number, forgotten: self.forgotten.clone() }));
         Ok(Some(NativeVerified { tables: flags.tables(), number, forgotten: self.forgotten.take() }))
     }
 

@@ -89,6 +89,18 @@ for (const [module, type] of [['nodenext', 'module'], ['nodenext', 'commonjs'], 
   })
 }
 
+test('where there is no addon for the platform, that is said, with what there is and what to do', () => {
+  const native = fs.mkdtempSync(path.join(folder, 'native-'))
+  for (const file of ['index.js', 'package.json']) fs.copyFileSync(path.join(PACKAGE, 'native', file), path.join(native, file))
+  const load = () => run(process.execPath, '-e', `require(${JSON.stringify(native)})`)
+  const [, target] = /flagbearer\.(.+)\.node/.exec(fs.readdirSync(path.join(PACKAGE, 'native')).find((name) => name.endsWith('.node')))
+  assert.throws(load, ({ message }) => message.includes(`no addon for \`${target}\`, nor for any other`) && message.includes('npm run build'))
+  fs.writeFileSync(path.join(native, 'flagbearer.plan9-mips.node'), '')
+  assert.throws(load, /only for `plan9-mips`/)
+  fs.writeFileSync(path.join(native, `flagbearer.${target}.node`), 'no library')
+  assert.throws(load, ({ message }) => message.includes(`\`${target}\` could not be loaded`))
+})
+
 test('the codes in the types are those of the core', () => {
   const types = fs.readFileSync(path.join(PACKAGE, 'index.d.ts'), 'utf8')
   const declared = new Set(types.match(/'[A-Z]+(_[A-Z]+)+'/g).map((code) => code.slice(1, -1)))

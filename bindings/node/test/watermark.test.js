@@ -248,7 +248,6 @@ test('following does not keep the process from ending', async (t) => {
   const { server, audience, token } = await start(t)
   const program = `
     const { Flagbearer } = require('@flagbearer/node')
-const { Watermark } = require('../watermark.js')
     const reader = new Flagbearer({ issuer: '${server.url}', audience: '${audience}', followWatermark: true })
     const wait = setInterval(async () => {
       if (reader.state !== 'fresh') return

@@ -102,21 +102,21 @@ def compare(algorithm: str) -> list[float]:
 
 
 def read() -> float:
-    """Nanoseconds of one read, with keys built at run time, as those that come with a request are."""
+    """Nanoseconds of CPU for one read, with keys built at run time, as those that come with a request are."""
     from flagbearer import FlagSet
 
     get = FlagSet.of({f"feature_number_{i:02}": True for i in range(30)}).get_boolean_flag
     keys = [f"feature_number_{i:02}" for i in range(30)] * 10_000
     figures = []
     for _ in range(9):
-        before = time.perf_counter_ns()
+        before = time.process_time_ns()
         for key in keys:
             get(key, False)
-        spent = time.perf_counter_ns() - before
-        before = time.perf_counter_ns()
+        spent = time.process_time_ns() - before
+        before = time.process_time_ns()
         for key in keys:
             pass
-        figures.append((spent - (time.perf_counter_ns() - before)) / len(keys))
+        figures.append((spent - (time.process_time_ns() - before)) / len(keys))
     return median(figures)
 
 
@@ -127,7 +127,7 @@ def main() -> None:
         for name, (us, pyjwt, joserfcs) in (("first", figures[:3]), ("again", figures[3:])):
             ratio = us / min(pyjwt, joserfcs)
             print(f"{algorithm} {name}".ljust(40) + f"{us:9.1f} {pyjwt:9.1f} {joserfcs:9.1f} {ratio:22.2f}")
-    print(f"reading a flag afterwards: {read():.0f} ns")
+    print(f"reading a flag afterwards: {read():.0f} ns of CPU")
 
 
 if __name__ == "__main__":

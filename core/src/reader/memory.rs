@@ -19,10 +19,13 @@ pub struct Memory<T> {
 
 #[derive(Debug)]
 struct Generations<T> {
-    // By their signatures, which are short, and told apart by their first bytes.
-    young: BTreeMap<Box<str>, Entry<T>>,
-    old: BTreeMap<Box<str>, Entry<T>>,
+    young: BTreeMap<Key, Entry<T>>,
+    old: BTreeMap<Key, Entry<T>>,
 }
+
+/// How a token's signature begins. No two that were verified begin alike; if they did, the later one would be remembered alone.
+/// It lies in the map itself, so that a look-up goes through no memory but the map's.
+type Key = [u8; 16];
 
 #[derive(Debug)]
 struct Entry<T> {
@@ -32,7 +35,7 @@ struct Entry<T> {
 }
 
 /// Dropping what a host kept may run the host's code, which may come back here: never while the lock is held.
-type Forgotten<T> = (BTreeMap<Box<str>, Entry<T>>, Option<Entry<T>>);
+type Forgotten<T> = (BTreeMap<Key, Entry<T>>, Option<Entry<T>>);
 
 impl<T> Default for Memory<T> {
     fn default() -> Self {
@@ -44,21 +47,20 @@ impl<T: Clone> Memory<T> {
     /// Keeps what the host made of a token's flags. The receipt says that they were verified.
     pub fn keep(&self, token: &str, receipt: Receipt, kept: T) {
         let entry = Entry { token: token.into(), receipt, kept };
-        let forgotten =
-            self.generations.lock().unwrap_or_else(PoisonError::into_inner).insert(signature(token).into(), entry);
+        let forgotten = self.generations.lock().unwrap_or_else(PoisonError::into_inner).insert(key(token), entry);
         drop(forgotten);
     }
 
     /// What was kept of this very token, if it was verified with these keys and its time is good.
     pub(super) fn find(&self, token: &str, keys: &Arc<KeySet>, in_time: impl FnOnce(Lifetime) -> bool) -> Option<T> {
-        let key = signature(token);
+        let key = key(token);
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         let mut forgotten = None;
-        if !generations.young.contains_key(key) {
-            let (key, entry) = generations.old.remove_entry(key)?;
+        if !generations.young.contains_key(&key) {
+            let entry = generations.old.remove(&key)?;
             forgotten = Some(generations.insert(key, entry));
         }
-        let entry = generations.young.get(key)?;
+        let entry = generations.young.get(&key)?;
         let Receipt { lifetime, keys: verified_with } = &entry.receipt;
         let good = *entry.token == *token && Arc::ptr_eq(verified_with, keys) && in_time(*lifetime);
         let kept = good.then(|| entry.kept.clone());
@@ -69,7 +71,7 @@ impl<T: Clone> Memory<T> {
 }
 
 impl<T> Generations<T> {
-    fn insert(&mut self, key: Box<str>, entry: Entry<T>) -> Forgotten<T> {
+    fn insert(&mut self, key: Key, entry: Entry<T>) -> Forgotten<T> {
         let mut forgotten = BTreeMap::new();
         if self.young.len() >= MEMORY_TOKENS / 2 && !self.young.contains_key(&key) {
             forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
@@ -78,6 +80,11 @@ impl<T> Generations<T> {
     }
 }
 
-fn signature(token: &str) -> &str {
-    token.rsplit_once('.').map_or("", |(_, signature)| signature)
+fn key(token: &str) -> Key {
+    let signature = token.rsplit_once('.').map_or("", |(_, signature)| signature);
+    let mut key = Key::default();
+    for (byte, character) in key.iter_mut().zip(signature.bytes()) {
+        *byte = character;
+    }
+    key
 }

@@ -28,6 +28,7 @@ kotlin {
 }
 
 dependencies {
+    implementation(project(":native"))
     implementation("dev.flagbearer:flagbearer:0.1.0") { exclude(group = "net.java.dev.jna", module = "jna") }
     implementation("net.java.dev.jna:jna:5.19.1@aar")
     implementation("androidx.activity:activity-ktx:1.11.0")

@@ -12,6 +12,7 @@ use super::{Answer, Batch, Call, Control, Success};
 use crate::error::{Error, Kind, Result};
 use crate::secret::random_alphanumeric;
 use crate::store::{Author, PendingChange, PendingFilter, PendingState, Write, touch};
+use crate::turns::Turn;
 use crate::uri::canonical;
 
 /// What whoever approves confirms when something was changed after the proposal.
@@ -26,6 +27,8 @@ pub struct Begun {
     pub batch: Batch,
     /// `[{method, path, body}]`, as a batch takes them.
     pub writes: Value,
+    /// Held until it is dropped, where it is for a preview.
+    _turn: Option<Turn>,
 }
 
 impl Control {
@@ -189,13 +192,14 @@ impl Control {
 
     /// Begins to do what was proposed, only to see what comes of it.
     pub async fn begin_rehearsal(&self, call: &Call, id: &str) -> Result<Begun> {
+        let turn = Some(self.previews.take().await?);
         let mut write = self.store.write().await?;
         let pending = write.pending_change(id).await?;
         visible(call, &pending)?;
         if pending.state != PendingState::Pending {
             return Err(decided(&pending));
         }
-        Ok(begun(call, pending, write))
+        Ok(Begun { _turn: turn, ..begun(call, pending, write) })
     }
 
     /// Makes the change, of what its writes answered. Where one was refused the change stays pending.
@@ -243,7 +247,7 @@ fn begun(call: &Call, pending: PendingChange, write: Write) -> Begun {
     let batch = Batch::default();
     batch.hand_back(write, Outcome::default());
     let writes = proposed["writes"].clone();
-    Begun { pending, call, batch, writes }
+    Begun { pending, call, batch, writes, _turn: None }
 }
 
 /// The writes that a call is made of, as a batch takes them: each path in the one way in which ids can be found in it again.

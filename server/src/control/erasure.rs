@@ -2,7 +2,7 @@
 
 use flagbearer::segment::Segment;
 use flagbearer::setting::Setting;
-use flagbearer::subject::SubjectId;
+use flagbearer::subject::{SubjectId, SubjectKind};
 use serde_json::json;
 
 use super::effects::{self, Outcome};
@@ -18,10 +18,15 @@ impl Control {
         let mut write = self.open(call).await?;
         let user = write.find_user(id).await?;
         call.check_match(user.as_ref().map(|user| user.revision))?;
-        let mut outcome = Outcome::default();
-        if let Some(user) = &user {
-            outcome.merge(self.remove_user(&mut write, user).await?);
-        }
+        let mut outcome = match &user {
+            Some(user) => self.remove_user(&mut write, user).await?,
+            None => {
+                // Overrides may be of users whom the directory does not know.
+                let lost = effects::of_lost_overrides(&mut write, SubjectKind::User, id).await?;
+                write.drop_overrides_of_subject("user", id).await?;
+                lost
+            }
+        };
         let listed = unlist(&mut write, id, &mut outcome).await?;
         let (edits, sessions) = write.erase_user(id, &self.key.erasure_tag(id)).await?;
         if user.is_none() && !listed && edits + sessions == 0 {

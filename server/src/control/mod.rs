@@ -45,9 +45,14 @@ use crate::error::{Error, Kind, Result};
 use crate::issuer::Issuer;
 use crate::secret::{InstallationKey, Secret, hash};
 use crate::store::{ApiKey, Connection, Memo, Store, Write};
+use crate::turns::{Turn, Turns};
 
 /// How long an answer is remembered for a retry, in seconds.
 const REMEMBERED: i64 = 24 * 3600;
+
+/// The most previews that are made at once: each keeps a thread, and one of the few connections that an embedded database has
+/// for reading.
+const MAX_PREVIEWS: usize = 2;
 
 /// What sealed answers are bound to.
 const ANSWER: &str = "idempotency";
@@ -58,11 +63,17 @@ pub struct Control {
     store: Arc<Store>,
     key: Arc<InstallationKey>,
     issuer: Arc<Issuer>,
+    previews: Turns,
 }
 
 impl Control {
     pub fn new(store: Arc<Store>, key: Arc<InstallationKey>, issuer: Arc<Issuer>) -> Self {
-        Self { store, key, issuer }
+        Self { store, key, issuer, previews: Turns::new(MAX_PREVIEWS, "too many previews are being made at once") }
+    }
+
+    /// Waits until a call may begin that asks for a preview; any other may at once. It ends its turn by dropping it.
+    pub async fn turn(&self, call: &Call) -> Result<Option<Turn>> {
+        if call.preview { self.previews.take().await.map(Some) } else { Ok(None) }
     }
 
     /// Whose key it is. A wrong one is counted by the address that it came from.

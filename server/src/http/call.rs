@@ -60,6 +60,7 @@ async fn answer(app: App, request: Request, next: Next) -> Result<Response> {
         _ => None,
     };
     let once = call.once.clone();
+    let _turn = app.control.turn(&call).await?;
     let mut request = Request::from_parts(parts, axum::body::Body::empty());
     request.extensions_mut().insert(call);
     let Some(once) = once else { return Ok(next.run(request).await) };

@@ -4,6 +4,7 @@ mod address;
 mod admin;
 mod batch;
 mod call;
+mod connections;
 mod cors;
 mod error;
 mod health;
@@ -31,6 +32,8 @@ use crate::control::Control;
 use crate::error::{Error, Kind};
 use crate::issuer::Issuer;
 use crate::store::Store;
+
+pub use connections::serve;
 
 /// What handlers share.
 #[derive(Debug, Clone)]

@@ -110,12 +110,15 @@ impl Write {
         Ok((edits, sessions))
     }
 
-    /// Whether an edit of this write does nothing but take a user who is erased out of lists.
+    /// Whether an edit of this write does nothing but remove what is a user's who is erased, or take the user out of lists.
     pub(super) fn only_forgets(&self, edit: &Edit) -> bool {
-        let (Some(before), Some(after)) = (&edit.before, &edit.after) else { return false };
-        self.forgotten().any(|user| {
-            let mut without = before.clone();
-            forget_user(&mut without, user) && without == *after
+        self.forgotten().any(|user| match (&edit.before, &edit.after) {
+            (_, None) => edit.user.as_deref() == Some(user),
+            (None, Some(_)) => false,
+            (Some(before), Some(after)) => {
+                let mut without = before.clone();
+                forget_user(&mut without, user) && without == *after
+            }
         })
     }
 

@@ -292,7 +292,7 @@ impl Write {
 
 impl Write {
     /// Removes every override of a user or an organization that is being deleted.
-    pub(super) async fn drop_overrides_of_subject(&mut self, level: &str, subject: &str) -> Result<()> {
+    pub async fn drop_overrides_of_subject(&mut self, level: &str, subject: &str) -> Result<()> {
         let sql = "DELETE FROM overrides WHERE level = $1 AND subject = $2 \
                    RETURNING level, subject, environment, flag, value, note, expires_at";
         let rows = self.rows(sql, params![level, subject]).await?;

@@ -1,6 +1,8 @@
 //! Who is there to be served: living sessions, users and organizations page by page, and the facts about each page's subjects.
-//! Every statement is bounded by its page, however many there are.
+//! Every statement is bounded by its page, however many there are. The database packs what it finds into one text each time:
+//! handing over row after row costs several times what reading the text does.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -10,29 +12,45 @@ use flagbearer::place::{Part, Place};
 use flagbearer::setting::Override;
 use flagbearer::subject::SubjectKind;
 use flagbearer::timestamp::Timestamp;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::directory::attributes;
-use super::engine::{Connection, Row, Sql, params};
+use super::engine::{Connection, Parameter, Sql, params};
 use super::flags::{stored, to_value};
 use crate::error::{Error, Result};
 
-/// How many are read at once.
-const PAGE: i64 = 10_000;
+/// How many are read at once. The attributes of so many fit into one text (1 GB in either engine) at their very largest.
+const PAGE: i64 = 4_000;
 
 /// A living session, as far as its next token depends on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LivingSession {
-    pub id: String,
-    pub environment: String,
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LivingSession<'p> {
+    #[serde(borrow)]
+    pub id: Cow<'p, str>,
+    #[serde(borrow)]
+    pub environment: Cow<'p, str>,
     /// The application's client id.
-    pub application: String,
-    pub user: String,
-    pub organization: Option<String>,
+    #[serde(borrow)]
+    pub application: Cow<'p, str>,
+    #[serde(borrow)]
+    pub user: Cow<'p, str>,
+    #[serde(borrow)]
+    pub organization: Option<Cow<'p, str>>,
+    #[serde(deserialize_with = "time")]
     pub created_at: Timestamp,
     /// When it was last refreshed.
+    #[serde(deserialize_with = "maybe_time")]
     pub rotated_at: Option<Timestamp>,
+    #[serde(deserialize_with = "time")]
     pub absolute_expires_at: Timestamp,
+}
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    i64::deserialize(deserializer).map(Timestamp::from_milliseconds)
+}
+
+fn maybe_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map(Timestamp::from_milliseconds))
 }
 
 /// Which living sessions are looked at: those of whole environments, and those of single subjects in all the others.
@@ -51,94 +69,260 @@ impl Reached {
     }
 }
 
-macro_rules! columns {
-    () => {
-        "SELECT s.id, s.environment, s.application, s.user_id, s.organization, s.created_at, s.rotated_at, \
-         s.absolute_expires_at FROM sessions s "
+/// Rows as a JSON list of lists.
+#[derive(Debug, Default)]
+struct Packed(String);
+
+impl Packed {
+    fn rows<'p, R: Deserialize<'p>>(&'p self) -> Result<Vec<R>> {
+        serde_json::from_str(&self.0).map_err(Error::internal)
+    }
+}
+
+/// Ids of users or of organizations, as the database takes and gives them.
+#[derive(Debug)]
+pub struct Ids(Packed);
+
+impl Ids {
+    pub fn of<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
+        Self(Packed(Value::from_iter(texts).to_string()))
+    }
+
+    pub fn read(&self) -> Result<Vec<Cow<'_, str>>> {
+        Ok(self.0.rows::<Id<'_>>()?.into_iter().map(|Id(id)| id).collect())
+    }
+
+    fn as_str(&self) -> &str {
+        &self.0.0
+    }
+}
+
+/// Without this a text is copied, although it could be borrowed.
+#[derive(Deserialize)]
+struct Id<'p>(#[serde(borrow)] Cow<'p, str>);
+
+/// A page of living sessions.
+#[derive(Debug)]
+pub struct SessionPage {
+    sessions: Packed,
+    /// Whose they are, as often as they occur.
+    pub users: Ids,
+    /// The same; without any organization it is `null`, which is nobody's id.
+    pub organizations: Ids,
+    /// The last session's id: the cursor of the next page.
+    pub last: String,
+}
+
+impl SessionPage {
+    pub fn read(&self) -> Result<Vec<LivingSession<'_>>> {
+        self.sessions.rows()
+    }
+}
+
+/// A page of users or of organizations.
+#[derive(Debug)]
+pub struct SubjectPage {
+    pub ids: Ids,
+    /// The cursor of the next page.
+    pub last: String,
+}
+
+/// Attributes of some users or organizations.
+#[derive(Debug, Default)]
+pub struct PackedAttributes(Option<Packed>);
+
+#[derive(Deserialize)]
+struct AttributesRow<'p>(#[serde(borrow)] Cow<'p, str>, #[serde(borrow)] Cow<'p, str>);
+
+impl PackedAttributes {
+    /// Those with these names, by whose they are.
+    pub fn read(&self, names: &BTreeSet<&str>) -> Result<HashMap<Cow<'_, str>, Attributes>> {
+        let Some(packed) = &self.0 else { return Ok(HashMap::new()) };
+        let rows = packed.rows::<AttributesRow<'_>>()?.into_iter();
+        let read = rows.map(|AttributesRow(id, text)| {
+            Ok((id, Attributes::read_some(&text, |name| names.contains(name)).map_err(Error::internal)?))
+        });
+        read.collect()
+    }
+}
+
+/// Overrides of some flags that some users or organizations have.
+#[derive(Debug, Default)]
+pub struct PackedOverrides(Option<Packed>);
+
+#[derive(Deserialize)]
+struct OverrideRow<'p>(
+    #[serde(borrow)] Cow<'p, str>,
+    #[serde(borrow)] Cow<'p, str>,
+    #[serde(borrow)] Cow<'p, str>,
+    Option<i64>,
+);
+
+impl PackedOverrides {
+    /// By flag id, and by whose they are; of `flags`, and of no others.
+    pub fn read(&self, flags: &BTreeMap<Arc<str>, Flag>) -> Result<HashMap<Cow<'_, str>, Vec<(Arc<str>, Override)>>> {
+        let mut found: HashMap<Cow<'_, str>, Vec<_>> = HashMap::new();
+        let Some(packed) = &self.0 else { return Ok(found) };
+        for OverrideRow(subject, flag, value, expires_at) in packed.rows()? {
+            let Some(flag) = flags.get(&*flag) else { continue };
+            let value = FlagValue::from_text(&value, flag.flag_type).map_err(Error::internal)?;
+            let held = Override { value, note: None, expires_at: expires_at.map(Timestamp::from_milliseconds) };
+            found.entry(subject).or_default().push((flag.id.clone(), held));
+        }
+        Ok(found)
+    }
+}
+
+fn names(names: &BTreeSet<String>) -> String {
+    Ids::of(names.iter().map(String::as_str)).0.0
+}
+
+/// A statement in both spellings.
+macro_rules! either {
+    ($statement:ident $(, $table:literal)?) => {
+        Sql::either($statement!(sqlite $(, $table)?), $statement!(postgres $(, $table)?))
     };
 }
 
-/// A JSON list of texts as rows, in either engine.
-macro_rules! sqlite_list {
-    ($parameter:literal) => {
-        concat!("(SELECT value FROM json_each(", $parameter, "))")
+/// Is one of a JSON list of texts.
+macro_rules! among {
+    (sqlite, $parameter:literal) => {
+        concat!(" IN (SELECT value FROM json_each(", $parameter, "))")
+    };
+    // Not `IN`, of which PostgreSQL makes a join: it would sort all sessions for each page.
+    (postgres, $parameter:literal) => {
+        concat!(" = ANY (ARRAY(SELECT json_array_elements_text(CAST(", $parameter, " AS JSON))))")
     };
 }
-macro_rules! postgres_list {
-    ($parameter:literal) => {
-        concat!("(SELECT value FROM json_array_elements_text(CAST(", $parameter, " AS JSON)))")
+
+/// One value, or several columns, of all rows as a JSON list.
+macro_rules! packed {
+    (sqlite, $column:literal) => {
+        concat!("json_group_array(", $column, ")")
+    };
+    (postgres, $column:literal) => {
+        concat!("CAST(json_agg(", $column, ") AS TEXT)")
+    };
+    (sqlite, $($column:literal),+) => {
+        concat!("json_group_array(json_array(", packed!(@ $($column),+), "))")
+    };
+    (postgres, $($column:literal),+) => {
+        concat!("CAST(json_agg(json_build_array(", packed!(@ $($column),+), ")) AS TEXT)")
+    };
+    (@ $first:literal $(, $column:literal)*) => {
+        concat!($first $(, ", ", $column)*)
+    };
+}
+
+/// Its `FROM` is the sessions of the page.
+macro_rules! page_of_sessions {
+    ($engine:ident) => {
+        concat!(
+            "SELECT ",
+            packed!(
+                $engine,
+                "id",
+                "environment",
+                "application",
+                "user_id",
+                "organization",
+                "created_at",
+                "rotated_at",
+                "absolute_expires_at"
+            ),
+            ", ",
+            packed!($engine, "user_id"),
+            ", ",
+            packed!($engine, "organization"),
+            ", max(id) FROM (SELECT s.id, s.environment, s.application, s.user_id, s.organization, s.created_at, \
+             s.rotated_at, s.absolute_expires_at FROM sessions s "
+        )
     };
 }
 
 macro_rules! of_environments {
-    ($list:expr) => {
+    ($engine:ident) => {
         concat!(
-            columns!(),
-            "WHERE s.id > $1 AND s.revoked_at IS NULL AND s.expires_at > $2 AND s.environment IN ",
-            $list,
-            " ORDER BY s.id LIMIT $3"
+            page_of_sessions!($engine),
+            "WHERE s.id > $1 AND s.revoked_at IS NULL AND s.expires_at > $2 AND s.environment",
+            among!($engine, "$4"),
+            " ORDER BY s.id LIMIT $3) page"
         )
     };
 }
 
 macro_rules! of_subjects {
-    ($users:expr, $organizations:expr, $applications:expr, $elsewhere:expr) => {
+    ($engine:ident) => {
         concat!(
-            columns!(),
-            "JOIN (SELECT id FROM sessions WHERE user_id IN ",
-            $users,
-            " UNION SELECT id FROM sessions WHERE organization IN ",
-            $organizations,
-            " UNION SELECT id FROM sessions WHERE application IN ",
-            $applications,
-            ") named ON named.id = s.id WHERE s.id > $1 AND s.revoked_at IS NULL AND s.expires_at > $2 \
-             AND s.environment NOT IN ",
-            $elsewhere,
-            " ORDER BY s.id LIMIT $3"
+            page_of_sessions!($engine),
+            "JOIN (SELECT id FROM sessions WHERE user_id",
+            among!($engine, "$5"),
+            " UNION SELECT id FROM sessions WHERE organization",
+            among!($engine, "$6"),
+            " UNION SELECT id FROM sessions WHERE application",
+            among!($engine, "$7"),
+            ") named ON named.id = s.id WHERE s.id > $1 AND s.revoked_at IS NULL AND s.expires_at > $2 AND NOT s.environment",
+            among!($engine, "$4"),
+            " ORDER BY s.id LIMIT $3) page"
         )
     };
 }
 
-const OF_ENVIRONMENTS: Sql = Sql::either(of_environments!(sqlite_list!("$4")), of_environments!(postgres_list!("$4")));
-
-const OF_SUBJECTS: Sql = Sql::either(
-    of_subjects!(sqlite_list!("$5"), sqlite_list!("$6"), sqlite_list!("$7"), sqlite_list!("$4")),
-    of_subjects!(postgres_list!("$5"), postgres_list!("$6"), postgres_list!("$7"), postgres_list!("$4")),
-);
-
-fn list<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
-    Value::from_iter(texts).to_string()
+macro_rules! ids {
+    ($engine:ident, $table:literal) => {
+        concat!(
+            "SELECT ",
+            packed!($engine, "id"),
+            ", max(id) FROM (SELECT id FROM ",
+            $table,
+            " WHERE id > $1 ORDER BY id LIMIT $2) page"
+        )
+    };
 }
 
-impl TryFrom<&Row> for LivingSession {
-    type Error = Error;
+macro_rules! attributes {
+    ($engine:ident, $table:literal) => {
+        concat!(
+            "SELECT ",
+            packed!($engine, "id", "attributes"),
+            " FROM ",
+            $table,
+            " WHERE attributes <> '{}' AND id",
+            among!($engine, "$1")
+        )
+    };
+}
 
-    fn try_from(row: &Row) -> Result<Self> {
-        Ok(Self {
-            id: row.text(0)?,
-            environment: row.text(1)?,
-            application: row.text(2)?,
-            user: row.text(3)?,
-            organization: row.maybe_text(4)?,
-            created_at: row.time(5)?,
-            rotated_at: row.maybe_time(6)?,
-            absolute_expires_at: row.time(7)?,
-        })
-    }
+macro_rules! some_override {
+    ($engine:ident) => {
+        concat!("SELECT 1 FROM overrides WHERE level = $2 AND environment = $3 AND flag", among!($engine, "$1"), " LIMIT 1")
+    };
+}
+
+macro_rules! overrides_among {
+    ($engine:ident) => {
+        concat!(
+            "SELECT ",
+            packed!($engine, "subject", "flag", "value", "expires_at"),
+            " FROM overrides WHERE level = $1 AND environment = $2 AND flag",
+            among!($engine, "$3"),
+            " AND subject",
+            among!($engine, "$4")
+        )
+    };
 }
 
 impl Connection {
-    /// A page of the living sessions of the environments that are reached as a whole: those after `cursor`, by id. An empty
-    /// page is the end.
+    /// A page of the living sessions of the environments that are reached as a whole: those after `cursor`, by id. `None`
+    /// is the end.
     pub async fn sessions_of_environments(
         &mut self,
         reached: &Reached,
         now: Timestamp,
         cursor: &str,
-    ) -> Result<Vec<LivingSession>> {
-        let environments = list(reached.environments.iter().map(String::as_str));
-        let rows = self.rows(OF_ENVIRONMENTS, params![cursor, now, PAGE, environments]).await?;
-        rows.iter().map(LivingSession::try_from).collect()
+    ) -> Result<Option<SessionPage>> {
+        let environments = names(&reached.environments);
+        self.session_page(either!(of_environments), params![cursor, now, PAGE, environments]).await
     }
 
     /// The same of the subjects that are named, in all other environments.
@@ -147,40 +331,39 @@ impl Connection {
         reached: &Reached,
         now: Timestamp,
         cursor: &str,
-    ) -> Result<Vec<LivingSession>> {
+    ) -> Result<Option<SessionPage>> {
         let [environments, users, organizations, applications] =
-            [&reached.environments, &reached.users, &reached.organizations, &reached.applications]
-                .map(|names| list(names.iter().map(String::as_str)));
+            [&reached.environments, &reached.users, &reached.organizations, &reached.applications].map(names);
         let parameters = params![cursor, now, PAGE, environments, users, organizations, applications];
-        self.rows(OF_SUBJECTS, parameters).await?.iter().map(LivingSession::try_from).collect()
+        self.session_page(either!(of_subjects), parameters).await
     }
 
-    /// A page of the ids of all users or organizations: those after `cursor`, in order. An empty page is the end.
-    pub async fn subject_ids(&mut self, kind: SubjectKind, cursor: &str) -> Result<Vec<String>> {
+    async fn session_page(&mut self, sql: Sql, parameters: &[Parameter]) -> Result<Option<SessionPage>> {
+        let Some(row) = self.row(sql, parameters).await? else { return Ok(None) };
+        let Some(last) = row.maybe_text(3)? else { return Ok(None) };
+        let sessions = Packed(row.text(0)?);
+        let (users, organizations) = (Ids(Packed(row.text(1)?)), Ids(Packed(row.text(2)?)));
+        Ok(Some(SessionPage { sessions, users, organizations, last }))
+    }
+
+    /// A page of the ids of all users or organizations: those after `cursor`, in order. `None` is the end.
+    pub async fn subject_ids(&mut self, kind: SubjectKind, cursor: &str) -> Result<Option<SubjectPage>> {
         let sql = match kind {
-            SubjectKind::User => "SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT $2",
-            SubjectKind::Organization => "SELECT id FROM organizations WHERE id > $1 ORDER BY id LIMIT $2",
+            SubjectKind::User => either!(ids, "users"),
+            SubjectKind::Organization => either!(ids, "organizations"),
         };
-        self.rows(sql, params![cursor, PAGE]).await?.iter().map(|row| row.text(0)).collect()
+        let Some(row) = self.row(sql, params![cursor, PAGE]).await? else { return Ok(None) };
+        let Some(last) = row.maybe_text(1)? else { return Ok(None) };
+        Ok(Some(SubjectPage { ids: Ids(Packed(row.text(0)?)), last }))
     }
 
     /// The attributes of those of the subjects that have some.
-    pub async fn attributes_of(&mut self, kind: SubjectKind, ids: &BTreeSet<&str>) -> Result<HashMap<String, Attributes>> {
+    pub async fn attributes_of(&mut self, kind: SubjectKind, ids: &Ids) -> Result<PackedAttributes> {
         let sql = match kind {
-            SubjectKind::User => Sql::either(
-                concat!("SELECT id, attributes FROM users WHERE attributes <> '{}' AND id IN ", sqlite_list!("$1")),
-                concat!("SELECT id, attributes FROM users WHERE attributes <> '{}' AND id IN ", postgres_list!("$1")),
-            ),
-            SubjectKind::Organization => Sql::either(
-                concat!("SELECT id, attributes FROM organizations WHERE attributes <> '{}' AND id IN ", sqlite_list!("$1")),
-                concat!(
-                    "SELECT id, attributes FROM organizations WHERE attributes <> '{}' AND id IN ",
-                    postgres_list!("$1")
-                ),
-            ),
+            SubjectKind::User => either!(attributes, "users"),
+            SubjectKind::Organization => either!(attributes, "organizations"),
         };
-        let rows = self.rows(sql, params![list(ids.iter().copied())]).await?;
-        rows.iter().map(|row| Ok((row.text(0)?, attributes(&row.text(1)?)?))).collect()
+        self.packed(sql, params![ids.as_str()]).await.map(PackedAttributes)
     }
 
     /// Whether any of these flags has overrides at a level; `environment` is '' for users'.
@@ -190,20 +373,8 @@ impl Connection {
         level: SubjectKind,
         environment: &str,
     ) -> Result<bool> {
-        let sql = Sql::either(
-            concat!(
-                "SELECT 1 FROM overrides WHERE level = $2 AND environment = $3 AND flag IN ",
-                sqlite_list!("$1"),
-                " LIMIT 1"
-            ),
-            concat!(
-                "SELECT 1 FROM overrides WHERE level = $2 AND environment = $3 AND flag IN ",
-                postgres_list!("$1"),
-                " LIMIT 1"
-            ),
-        );
-        let parameters = params![list(flags.keys().map(|id| &**id)), level.as_str(), environment];
-        Ok(self.row(sql, parameters).await?.is_some())
+        let parameters = params![Ids::of(flags.keys().map(|id| &**id)).as_str(), level.as_str(), environment];
+        Ok(self.row(either!(some_override), parameters).await?.is_some())
     }
 
     /// The overrides that some subjects have of these flags; `environment` is '' for users'.
@@ -212,31 +383,17 @@ impl Connection {
         flags: &BTreeMap<Arc<str>, Flag>,
         level: SubjectKind,
         environment: &str,
-        subjects: &BTreeSet<&str>,
-    ) -> Result<HashMap<String, Vec<(Arc<str>, Override)>>> {
-        let sql = Sql::either(
-            concat!(
-                "SELECT subject, flag, value, expires_at FROM overrides WHERE level = $1 AND environment = $2 AND flag IN ",
-                sqlite_list!("$3"),
-                " AND subject IN ",
-                sqlite_list!("$4")
-            ),
-            concat!(
-                "SELECT subject, flag, value, expires_at FROM overrides WHERE level = $1 AND environment = $2 AND flag IN ",
-                postgres_list!("$3"),
-                " AND subject IN ",
-                postgres_list!("$4")
-            ),
-        );
-        let (ids, subjects) = (list(flags.keys().map(|id| &**id)), list(subjects.iter().copied()));
-        let mut found: HashMap<String, Vec<(Arc<str>, Override)>> = HashMap::new();
-        for row in self.rows(sql, params![level.as_str(), environment, ids, subjects]).await? {
-            let Some(flag) = flags.get(row.text(1)?.as_str()) else { continue };
-            let value = FlagValue::from_text(&row.text(2)?, flag.flag_type).map_err(Error::internal)?;
-            let held = Override { value, note: None, expires_at: row.maybe_time(3)? };
-            found.entry(row.text(0)?).or_default().push((flag.id.clone(), held));
-        }
-        Ok(found)
+        subjects: &Ids,
+    ) -> Result<PackedOverrides> {
+        let flags = Ids::of(flags.keys().map(|id| &**id));
+        let parameters = params![level.as_str(), environment, flags.as_str(), subjects.as_str()];
+        self.packed(either!(overrides_among), parameters).await.map(PackedOverrides)
+    }
+
+    /// `None` where PostgreSQL has no row to pack.
+    async fn packed(&mut self, sql: Sql, parameters: &[Parameter]) -> Result<Option<Packed>> {
+        let Some(row) = self.row(sql, parameters).await? else { return Ok(None) };
+        Ok(row.maybe_text(0)?.map(Packed))
     }
 
     /// An environment as a place without a user or an organization: its flags, archived ones too, their settings and all

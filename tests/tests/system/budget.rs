@@ -84,6 +84,7 @@ on_both_engines! {
         admin.delete(organization).await.ok();
         assert_eq!(worst_case(&admin, &client).await, size(150));
         exceeded(admin.put(organization, json!({ "value": letters(151) })).await, json!([[size(150), size(151), budget]]));
+        admin.patch(&format!("/v1/applications/{client}"), json!({ "name": "still above" })).await.ok();
     }
 
     async fn a_budget_is_of_one_application_in_its_own_dialect_and_projection(engine: Engine) {
@@ -155,6 +156,7 @@ on_both_engines! {
         assert_eq!(worst_case(&admin, &client).await, size(60));
         // Up on the way, and down again before the end.
         batch(vec![put("ben", 99), put("cid", 1), put("ben", 60)], "").await.ok();
+        exceeded(batch(vec![put("ben", 99), put("ben", 61)], "").await, json!([[size(60), size(61), size(60)]]));
         let raising = vec![put("eve", 1), write("DELETE", "/v1/flags/text/users/dot", Value::Null), put("ben", 1), put("cid", 61)];
         exceeded(batch(raising.clone(), "").await, json!([[size(60), size(61), size(60)]]));
         batch(raising, "?confirm=claim-budget").await.ok();

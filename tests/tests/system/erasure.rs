@@ -248,6 +248,11 @@ on_both_engines! {
         admin.delete(&format!("/v1/users/{PATH}")).await.ok();
         admin.delete(&path).await.ok();
         admin.delete(&path).await.refused(404, "USER_NOT_FOUND");
+        // Only overridden.
+        let overridden = admin.put("/v1/flags/b/users/zoe", json!({ "value": true })).await;
+        assert_eq!((overridden.status, admin.get("/v1/users/zoe").await.status), (200, 404));
+        assert_eq!(admin.delete("/v1/users/zoe?erase=true").await.ok()["effect"], "narrowed");
+        assert_eq!(admin.get("/v1/flags/b/overrides").await.ok()["data"], json!([]));
         // Only named in a list.
         admin.put("/v1/flags/b/environments/staging/targeting", json!({ "audience": "some", "users": ["eve"] })).await.ok();
         admin.delete("/v1/users/eve").await.refused(404, "USER_NOT_FOUND");

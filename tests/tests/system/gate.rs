@@ -232,6 +232,21 @@ on_both_engines! {
         assert_eq!((place.value().await, &ann.get(SETTING).await.ok()["killed"]), (json!(true), &json!(false)));
     }
 
+    async fn what_ends_with_a_user_or_an_organization_waits_for_nobody(engine: Engine) {
+        let place = Place::start(engine).await;
+        let ann = &place.ann;
+        ann.post("/v1/users", json!({ "id": "alice" })).await.ok();
+        ann.post("/v1/organizations", json!({ "id": "org_x" })).await.ok();
+        through(&place, Method::PUT, "/v1/flags/flag/users/alice", json!({ "value": true })).await;
+        let organization = "/v1/flags/flag/organizations/org_x?environment=production";
+        through(&place, Method::PUT, organization, json!({ "value": true })).await;
+        for (path, left) in [("/v1/users/alice", 1), ("/v1/organizations/org_x", 0)] {
+            let gone = ann.delete(path).await;
+            assert_eq!((gone.status, &gone.body["effect"]), (200, &json!("narrowed")), "{}", gone.text);
+            assert_eq!(ann.get("/v1/flags/flag/overrides").await.ok()["data"].as_array().map(Vec::len), Some(left));
+        }
+    }
+
     async fn what_comes_of_an_erasure_waits_for_nobody(engine: Engine) {
         let place = Place::start(engine).await;
         let targets = json!({ "audience": "some", "users": ["alice", "ben"] });
@@ -240,6 +255,7 @@ on_both_engines! {
         let erased = place.ann.delete("/v1/users/alice?erase=true").await;
         assert_eq!((erased.status, &erased.body["effect"]), (200, &json!("narrowed")), "{}", erased.text);
         assert_eq!(place.ann.get(SETTING).await.ok()["rules"][0]["audience"]["users"], json!(["ben"]));
+        assert_eq!(place.ann.get("/v1/flags/flag/overrides").await.ok()["data"], json!([]), "the directory never knew her");
         let sneaky = json!({ "writes": [
             { "method": "PUT", "path": TARGETING, "body": { "audience": "some", "users": ["ben", "cid"] } },
             { "method": "DELETE", "path": "/v1/users/ben?erase=true" },

@@ -201,6 +201,46 @@ on_both_engines! {
         assert!(bases.len() > 1, "no write came in between");
     }
 
+    async fn a_preview_finds_everybody_however_ids_and_attributes_are_written(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        let application = installed(&admin).await;
+        let (user, organization) = (r#"u"{\}'[é😀,"#, r#"o\"n],null"#);
+        let (name, value) = (r#"na"me\é"#, r#"va\l"ue😀"#);
+        let attributes = json!({ name: value, "other": ["x", "y"], "seats": 3 });
+        admin.post("/v1/users", json!({ "id": user, "attributes": attributes })).await.ok();
+        let session = admin.session(&application, user, Some(organization)).await["session_id"].clone();
+        let condition = json!({ "user": name, "equals": value });
+        admin.post("/v1/segments", json!({ "key": "odd", "condition": condition })).await.ok();
+        let targeting = json!({ "audience": "some", "segments": ["odd"] });
+        admin.put("/v1/flags/ai/environments/production/targeting", targeting).await.ok();
+
+        let condition = json!({ "user": name, "equals": "another" });
+        let foreseen = preview(&admin, Method::PATCH, "/v1/segments/odd", json!({ "condition": condition })).await;
+
+        let change = json!({ "environment": "production", "flag": "ai", "from": true, "to": false, "user": user });
+        assert_eq!(foreseen["users"], json!([change]));
+        let mut of_session = change;
+        of_session["session_id"] = session;
+        of_session["application"] = json!(application);
+        of_session["organization"] = json!(organization);
+        assert_eq!(foreseen["sessions"]["first"], json!([of_session]));
+    }
+
+    async fn previews_take_turns_and_each_is_answered(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        installed(&admin).await;
+        let everybody = || {
+            let path = "/v1/flags/ai/environments/production/targeting";
+            preview(&admin, Method::PUT, path, json!({ "audience": "all" }))
+        };
+        let first = everybody().await;
+        assert_eq!(first["sessions"]["count"], 1);
+        let (a, b, c, d, e) = tokio::join!(everybody(), everybody(), everybody(), everybody(), everybody());
+        assert!([a, b, c, d, e].iter().all(|foreseen| foreseen["users"] == first["users"]));
+    }
+
     async fn long_lists_are_cut_and_counted_whole(engine: Engine) {
         let server = TestServer::start(engine).await;
         let admin = server.admin();

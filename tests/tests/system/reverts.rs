@@ -144,6 +144,29 @@ on_both_engines! {
         assert_eq!(listed["data"][0]["reverts"], json!([number(&changed)]));
     }
 
+    async fn a_kill_comes_and_goes_with_what_is_taken_back(engine: Engine) {
+        let server = TestServer::start(engine).await;
+        let admin = server.admin();
+        admin.flag("f", "boolean", json!(true)).await;
+        let state = async || {
+            let setting = admin.get(SETTING).await.ok();
+            [&setting["enabled"], &setting["killed"]].map(|member| member.as_bool().expect("a boolean"))
+        };
+        let kill = format!("{SETTING}/kill");
+        // Of a flag that was off already, the kill alone is taken back.
+        admin.put(SETTING, json!({ "enabled": false })).await.ok();
+        let killed = admin.post(&kill, Value::Null).await.ok();
+        assert_eq!(state().await, [false, true]);
+        let reverted = revert(&admin, &killed).await.ok();
+        assert_eq!(state().await, [false, false]);
+        revert(&admin, &reverted).await.ok();
+        assert_eq!(state().await, [false, true]);
+        let revived = admin.delete(&kill).await.ok();
+        assert_eq!(state().await, [true, false]);
+        revert(&admin, &revived).await.ok();
+        assert_eq!(state().await, [false, true]);
+    }
+
     async fn a_deleted_flag_comes_back_with_its_id_its_salt_and_all_it_had(engine: Engine) {
         let server = TestServer::start(engine).await;
         let admin = server.admin();

@@ -203,24 +203,24 @@ impl Edited {
     }
 
     /// Whether the write ends a session.
-    pub fn ends(&self, session: &LivingSession) -> bool {
-        self.gone_users.contains(&session.user)
-            || self.gone_applications.contains(&session.application)
+    pub fn ends(&self, session: &LivingSession<'_>) -> bool {
+        self.gone_users.contains(&*session.user)
+            || self.gone_applications.contains(&*session.application)
             || self.member(session).is_some_and(|member| self.gone_members.contains(&member))
     }
 
     /// What the next token of a session shows otherwise, beside its flags.
-    pub fn shown(&self, session: &LivingSession) -> impl Iterator<Item = Shown<'_>> {
+    pub fn shown(&self, session: &LivingSession<'_>) -> impl Iterator<Item = Shown<'_>> {
         let member = self.member(session).and_then(|member| self.memberships.get(&member));
-        let application = self.applications.get(&session.application);
+        let application = self.applications.get(&*session.application);
         self.differing(member, &SHOWN_OF_MEMBERSHIP).chain(self.differing(application, &SHOWN_OF_APPLICATION))
     }
 
-    fn member(&self, session: &LivingSession) -> Option<(String, String)> {
+    fn member(&self, session: &LivingSession<'_>) -> Option<(String, String)> {
         if self.memberships.is_empty() {
             return None;
         }
-        Some((session.organization.clone()?, session.user.clone()))
+        Some((session.organization.as_deref()?.to_owned(), session.user.to_string()))
     }
 
     fn differing<'e>(&'e self, position: Option<&usize>, names: &'static [&'static str]) -> impl Iterator<Item = Shown<'e>> {

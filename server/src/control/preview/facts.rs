@@ -1,10 +1,12 @@
 //! What is known about somebody before a write and after it.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use flagbearer::attributes::Attributes;
 use flagbearer::evaluation::{Context, Overrides, Subject};
+use flagbearer::flag::Flag;
 use flagbearer::preview::{Pair, Preview, Side};
 use flagbearer::projection::Projection;
 use flagbearer::setting::Override;
@@ -13,18 +15,28 @@ use flagbearer::timestamp::Timestamp;
 
 use super::edited::{Edited, EditedOverrides};
 use super::tally::Shift;
+use crate::error::Result;
+use crate::store::{PackedAttributes, PackedOverrides};
 
 /// Overrides by flag id.
 type Held = Vec<(Arc<str>, Override)>;
 
 /// What is stored about the subjects of one page, as far as it has a part in it.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct PackedFacts {
     /// By kind.
-    pub attributes: [HashMap<String, Attributes>; 2],
-    pub of_users: HashMap<String, Held>,
+    pub attributes: [PackedAttributes; 2],
+    pub of_users: PackedOverrides,
     /// By environment.
-    pub of_organizations: HashMap<String, HashMap<String, Held>>,
+    pub of_organizations: Vec<(String, PackedOverrides)>,
+}
+
+/// The same, read.
+#[derive(Debug)]
+pub struct Facts<'p> {
+    attributes: [HashMap<Cow<'p, str>, Attributes>; 2],
+    of_users: HashMap<Cow<'p, str>, Held>,
+    of_organizations: HashMap<&'p str, HashMap<Cow<'p, str>, Held>>,
 }
 
 /// Who asks, and in which environment.
@@ -68,7 +80,22 @@ impl<'a> Asker<'a> {
     }
 }
 
-impl Facts {
+impl PackedFacts {
+    /// Reads the overrides of these flags, and the attributes with these names, by kind.
+    pub fn read(&self, flags: &BTreeMap<Arc<str>, Flag>, names: &[BTreeSet<&str>; 2]) -> Result<Facts<'_>> {
+        let [users, organizations] = &self.attributes;
+        let [of_user, of_organization] = names;
+        let of_organizations = self.of_organizations.iter();
+        let of_organizations = of_organizations.map(|(environment, held)| Ok((&**environment, held.read(flags)?)));
+        Ok(Facts {
+            attributes: [users.read(of_user)?, organizations.read(of_organization)?],
+            of_users: self.of_users.read(flags)?,
+            of_organizations: of_organizations.collect::<Result<_>>()?,
+        })
+    }
+}
+
+impl Facts<'_> {
     /// Lays what a write edits over what is known about somebody.
     pub fn sides<'a>(&'a self, edited: &'a Edited, overrides: &EditedOverrides, asker: Asker<'a>) -> Sides<'a> {
         let known = |kind: SubjectKind, id: &str| self.attributes[kind as usize].get(id);

@@ -1043,6 +1043,11 @@ public protocol NativeReaderProtocol: AnyObject, Sendable {
      */
     func verify(token: String, now: Int64) throws  -> NativeFlagSet?
 
+    /**
+     * The same with what every flag reads, in one call: each costs Kotlin microseconds.
+     */
+    func verifyAndRead(token: String, now: Int64) throws  -> NativeVerified?
+
 }
 open class NativeReader: NativeReaderProtocol, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -1200,6 +1205,20 @@ open func verify(token: String, now: Int64)throws  -> NativeFlagSet?  {
     return try  FfiConverterOptionTypeNativeFlagSet.lift(try rustCallWithError(FfiConverterTypeNativeError_lift) {
         uniffiCallStatus in
     uniffi_flagbearer_mobile_fn_method_nativereader_verify(
+            self.uniffiCloneHandle(),
+        FfiConverterString.lower(token),
+        FfiConverterInt64.lower(now),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * The same with what every flag reads, in one call: each costs Kotlin microseconds.
+     */
+open func verifyAndRead(token: String, now: Int64)throws  -> NativeVerified?  {
+    return try  FfiConverterOptionTypeNativeVerified.lift(try rustCallWithError(FfiConverterTypeNativeError_lift) {
+        uniffiCallStatus in
+    uniffi_flagbearer_mobile_fn_method_nativereader_verify_and_read(
             self.uniffiCloneHandle(),
         FfiConverterString.lower(token),
         FfiConverterInt64.lower(now),uniffiCallStatus
@@ -1671,6 +1690,63 @@ public func FfiConverterTypeNativeRestored_lift(_ buf: RustBuffer) throws -> Nat
 #endif
 public func FfiConverterTypeNativeRestored_lower(_ value: NativeRestored) -> RustBuffer {
     return FfiConverterTypeNativeRestored.lower(value)
+}
+
+
+/**
+ * A flag set and what every flag in it reads.
+ */
+public struct NativeVerified {
+    public let set: NativeFlagSet
+    public let flags: [String: NativeValue]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(set: NativeFlagSet, flags: [String: NativeValue]) {
+        self.set = set
+        self.flags = flags
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension NativeVerified: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeNativeVerified: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> NativeVerified {
+        return
+            try NativeVerified(
+                set: FfiConverterTypeNativeFlagSet.read(from: &buf),
+                flags: FfiConverterDictionaryStringTypeNativeValue.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: NativeVerified, into buf: inout [UInt8]) {
+        FfiConverterTypeNativeFlagSet.write(value.set, into: &buf)
+        FfiConverterDictionaryStringTypeNativeValue.write(value.flags, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeNativeVerified_lift(_ buf: RustBuffer) throws -> NativeVerified {
+    return try FfiConverterTypeNativeVerified.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeNativeVerified_lower(_ value: NativeVerified) -> RustBuffer {
+    return FfiConverterTypeNativeVerified.lower(value)
 }
 
 
@@ -2506,6 +2582,30 @@ fileprivate struct FfiConverterOptionTypeNativeFlagSet: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeNativeVerified: FfiConverterRustBuffer {
+    typealias SwiftType = NativeVerified?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeNativeVerified.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeNativeVerified.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeNativeState: FfiConverterRustBuffer {
     typealias SwiftType = NativeState?
 
@@ -2813,6 +2913,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_flagbearer_mobile_checksum_method_nativereader_verify() != 4396) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_flagbearer_mobile_checksum_method_nativereader_verify_and_read() != 50170) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_flagbearer_mobile_checksum_method_nativefollowed_flag_set() != 62547) {

@@ -109,15 +109,13 @@ public class FlagSet internal constructor(
     private val watermark: Watermark? = null,
     private val onRead: ReadHook? = null,
     private val clock: () -> Long = System::currentTimeMillis,
+    @Volatile private var table: Table? = null,
 ) {
     /** What the core answers to every read, as of a watermark: reading is a look-up and no call. */
-    private class Table(val version: Int, val flags: Map<String, NativeValue>)
-
-    @Volatile
-    private var table: Table? = null
+    internal class Table(val version: Int, val flags: Map<String, NativeValue>)
 
     private fun flags(): Map<String, NativeValue> {
-        val version = watermark?.version?.value ?: 0
+        val version = version(watermark)
         table?.let { if (it.version == version) return it.flags }
         return native.getAllFlags().also { table = Table(version, it) }
     }
@@ -191,6 +189,8 @@ public class FlagSet internal constructor(
 
         /** The same: `FlagSet.of("new_ai_model" to true)`. */
         public fun of(vararg flags: Pair<String, Any>): FlagSet = of(flags.toMap())
+
+        internal fun version(watermark: Watermark?): Int = watermark?.version?.value ?: 0
 
         /** A flag's value as JSON. */
         internal fun json(key: String, value: Any): JsonElement = when (value) {

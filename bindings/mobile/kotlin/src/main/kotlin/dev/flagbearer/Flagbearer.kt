@@ -94,9 +94,12 @@ public class Flagbearer internal constructor(
      *
      * @throws FlagbearerException
      */
-    public suspend fun verify(token: String): FlagSet {
-        val flags = withKeys { now -> native.verify(token.crossable(), now) }
-        return FlagSet(flags, watermark, onRead, clock)
+    public suspend fun verify(token: String): FlagSet = withKeys { now ->
+        // Before the flags are read: what comes meanwhile makes them be read again.
+        val version = FlagSet.version(watermark)
+        native.verifyAndRead(token.crossable(), now)?.let { (set, flags) ->
+            FlagSet(set, watermark, onRead, clock, FlagSet.Table(version, flags))
+        }
     }
 
     /** What the reader knows of the present; `null` where no watermark is followed. */

@@ -721,6 +721,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_flagbearer_mobile_checksum_method_nativereader_verify(
     ): Int
+    external fun uniffi_flagbearer_mobile_checksum_method_nativereader_verify_and_read(
+    ): Int
     external fun uniffi_flagbearer_mobile_checksum_method_nativefollowed_flag_set(
     ): Int
     external fun uniffi_flagbearer_mobile_checksum_method_nativefollowed_outcomes(
@@ -802,6 +804,8 @@ internal object UniffiLib {
     external fun uniffi_flagbearer_mobile_fn_method_nativereader_state(`ptr`: Long,`now`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
     external fun uniffi_flagbearer_mobile_fn_method_nativereader_verify(`ptr`: Long,`token`: RustBuffer.ByValue,`now`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
+    external fun uniffi_flagbearer_mobile_fn_method_nativereader_verify_and_read(`ptr`: Long,`token`: RustBuffer.ByValue,`now`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
     external fun uniffi_flagbearer_mobile_fn_clone_nativefollowed(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
@@ -1028,6 +1032,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if (lib.uniffi_flagbearer_mobile_checksum_method_nativereader_verify() != 4396) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if (lib.uniffi_flagbearer_mobile_checksum_method_nativereader_verify_and_read() != 50170) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if (lib.uniffi_flagbearer_mobile_checksum_method_nativefollowed_flag_set() != 62547) {
@@ -2242,6 +2249,11 @@ public interface NativeReaderInterface {
      */
     fun `verify`(`token`: kotlin.String, `now`: kotlin.Long): NativeFlagSet?
 
+    /**
+     * The same with what every flag reads, in one call: each costs Kotlin microseconds.
+     */
+    fun `verifyAndRead`(`token`: kotlin.String, `now`: kotlin.Long): NativeVerified?
+
     companion object
 }
 
@@ -2481,6 +2493,25 @@ open class NativeReader: Disposable, AutoCloseable, NativeReaderInterface
     callWithHandle {
     uniffiRustCallWithError(NativeException) { _status ->
     UniffiLib.uniffi_flagbearer_mobile_fn_method_nativereader_verify(
+        it,
+
+        FfiConverterString.lower(`token`),
+        FfiConverterLong.lower(`now`),_status)
+}
+    }
+    )
+    }
+
+
+
+    /**
+     * The same with what every flag reads, in one call: each costs Kotlin microseconds.
+     */
+    @Throws(NativeException::class)override fun `verifyAndRead`(`token`: kotlin.String, `now`: kotlin.Long): NativeVerified? {
+            return FfiConverterOptionalTypeNativeVerified.lift(
+    callWithHandle {
+    uniffiRustCallWithError(NativeException) { _status ->
+    UniffiLib.uniffi_flagbearer_mobile_fn_method_nativereader_verify_and_read(
         it,
 
         FfiConverterString.lower(`token`),
@@ -3035,6 +3066,56 @@ public object FfiConverterTypeNativeRestored: FfiConverterRustBuffer<NativeResto
     override fun write(value: NativeRestored, buf: ByteBuffer) {
             FfiConverterString.write(value.`token`, buf)
             FfiConverterTypeNativeFlagSet.write(value.`flags`, buf)
+    }
+}
+
+
+
+/**
+ * A flag set and what every flag in it reads.
+ */
+data class NativeVerified (
+    val `set`: NativeFlagSet
+    ,
+    val `flags`: Map<kotlin.String, NativeValue>
+
+): Disposable{
+
+
+
+
+
+    @Suppress("UNNECESSARY_SAFE_CALL") // codegen is much simpler if we unconditionally emit safe calls here
+    override fun destroy() {
+
+    Disposable.destroy(
+        this.`set`,
+        this.`flags`
+    )
+    }
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeNativeVerified: FfiConverterRustBuffer<NativeVerified> {
+    override fun read(buf: ByteBuffer): NativeVerified {
+        return NativeVerified(
+            FfiConverterTypeNativeFlagSet.read(buf),
+            FfiConverterMapStringTypeNativeValue.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: NativeVerified) = (
+            FfiConverterTypeNativeFlagSet.allocationSize(value.`set`) +
+            FfiConverterMapStringTypeNativeValue.allocationSize(value.`flags`)
+    )
+
+    override fun write(value: NativeVerified, buf: ByteBuffer) {
+            FfiConverterTypeNativeFlagSet.write(value.`set`, buf)
+            FfiConverterMapStringTypeNativeValue.write(value.`flags`, buf)
     }
 }
 
@@ -3967,6 +4048,38 @@ public object FfiConverterOptionalTypeNativeFlagSet: FfiConverterRustBuffer<Nati
         } else {
             buf.put(1)
             FfiConverterTypeNativeFlagSet.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeNativeVerified: FfiConverterRustBuffer<NativeVerified?> {
+    override fun read(buf: ByteBuffer): NativeVerified? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeNativeVerified.read(buf)
+    }
+
+    override fun allocationSize(value: NativeVerified?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeNativeVerified.allocationSize(value)
+        }
+    }
+
+    override fun write(value: NativeVerified?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeNativeVerified.write(value, buf)
         }
     }
 }
