@@ -158,10 +158,13 @@ struct OverrideRow<'p>(
     Option<i64>,
 );
 
+/// Overrides with their flags' ids, by whose they are.
+pub type OverridesOf<'p> = HashMap<Cow<'p, str>, Vec<(Arc<str>, Override)>>;
+
 impl PackedOverrides {
-    /// By flag id, and by whose they are; of `flags`, and of no others.
-    pub fn read(&self, flags: &BTreeMap<Arc<str>, Flag>) -> Result<HashMap<Cow<'_, str>, Vec<(Arc<str>, Override)>>> {
-        let mut found: HashMap<Cow<'_, str>, Vec<_>> = HashMap::new();
+    /// Those of `flags`, and of no others.
+    pub fn read(&self, flags: &BTreeMap<Arc<str>, Flag>) -> Result<OverridesOf<'_>> {
+        let mut found = OverridesOf::new();
         let Some(packed) = &self.0 else { return Ok(found) };
         for OverrideRow(subject, flag, value, expires_at) in packed.rows()? {
             let Some(flag) = flags.get(&*flag) else { continue };

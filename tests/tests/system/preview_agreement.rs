@@ -348,6 +348,7 @@ impl Installation {
             document[format!("{name}s")] = json!(all);
         }
         let (mut count, mut all, mut by) = (0, Vec::new(), None);
+        let mut of_applications = [0; 3];
         for session in self.sessions.iter().filter(|session| before.living.contains(&session.id)) {
             let asker = (session.environment(), Some(session.user.clone()), session.organization.clone());
             let mut changes = if after.living.contains(&session.id) {
@@ -359,6 +360,7 @@ impl Installation {
                 continue;
             }
             count += 1;
+            of_applications[session.application] += 1;
             let expires_at = session.issued_at.plus_seconds(TTL[session.application]);
             by = by.max((expires_at > before.now).then_some(expires_at));
             for change in &mut changes {
@@ -375,7 +377,27 @@ impl Installation {
         }
         all.truncate(LISTED);
         document["sessions"]["first"] = json!(all);
+        document["applications"] = self.passing(before, after, of_applications);
         document
+    }
+
+    /// The applications whose tokens carry other flags than before: here those that were archived or restored.
+    fn passing(&self, before: &State, after: &State, sessions: [usize; 3]) -> Value {
+        let mut passing = BTreeMap::new();
+        for (place, client_id) in self.applications.iter().enumerate() {
+            let environment = ENVIRONMENTS[usize::from(place == 2)];
+            let anybody = (environment, None, Some(organization(0)));
+            let [was, is] = [before, after].map(|state| state.shown[&anybody].flags.keys().collect::<BTreeSet<_>>());
+            let (entering, leaving): (Vec<_>, Vec<_>) = (is.difference(&was).collect(), was.difference(&is).collect());
+            if was != is {
+                let told = json!({
+                    "application": client_id, "name": "app", "environment": environment,
+                    "entering": entering, "leaving": leaving, "sessions": sessions[place],
+                });
+                passing.insert(client_id, told);
+            }
+        }
+        passing.into_values().collect()
     }
 
     /// Refreshes what was really started, and compares with what was evaluated.
