@@ -71,7 +71,9 @@ pub use later::Later;
 pub use overrides::{BooleanOverride, Level, StoredOverride};
 pub use passwords::{PasswordMark, StoredPassword};
 pub use pending_changes::{PendingChange, PendingFilter, PendingState, touch};
-pub use population::{Ids, LivingSession, PackedAttributes, PackedOverrides, Reached, SessionPage};
+pub use population::{
+    Ids, LivingSession, PackedAttributes, PackedOverrides, Reached, SessionCursor, SessionPage, Span, Whose,
+};
 pub use rotate::{Client, Mark, Rotated, Rotation, Surface};
 pub use segments::StoredSegment;
 pub use servable::Servable;

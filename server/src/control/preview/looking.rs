@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
 
 use super::facts::{Asker, Facts};
-use super::reading::{Page, Portion};
+use super::reading::{Portion, Subjects};
 use super::tally::{Listing, Shift};
 use super::{Place, Survey};
 use crate::error::Result;
@@ -53,22 +53,20 @@ impl Survey {
         let names = SubjectKind::BOTH.map(|kind| self.attribute_names(kind));
         let named = SubjectKind::BOTH.map(|kind| self.named(kind));
         let mut found = Found::default();
-        while let Some(Portion { page, facts }) = portions.blocking_recv() {
+        while let Some(Portion { sessions, subjects, facts }) = portions.blocking_recv() {
             let facts = facts.read(&self.flags, &names)?;
-            match page {
-                Page::Sessions(page) => {
-                    for session in page.read()? {
-                        self.look_at_session(&session, &facts, &mut found);
-                    }
+            if let Some(page) = sessions {
+                for session in page.read()? {
+                    self.look_at_session(&session, &facts, &mut found);
                 }
-                Page::Subjects { kind, ids, named: by_name } => {
-                    let met = |id: &&str| by_name || !named[kind as usize].contains(id);
-                    let (ids, edited) = (ids.read()?, self.edited.subjects(kind));
-                    for id in ids.iter().map(|id| &**id).filter(met) {
-                        let concerned =
-                            self.places.iter().filter(|place| place.preview.is_for_everybody() || edited.contains(id));
-                        self.look_at_subject(kind, id, concerned, &facts, &mut found.subjects[kind as usize]);
-                    }
+            }
+            if let Some(Subjects { kind, ids, named: by_name }) = subjects {
+                let met = |id: &&str| by_name || !named[kind as usize].contains(id);
+                let (ids, edited) = (ids.read()?, self.edited.subjects(kind));
+                for id in ids.iter().map(|id| &**id).filter(met) {
+                    let concerned =
+                        self.places.iter().filter(|place| place.preview.is_for_everybody() || edited.contains(id));
+                    self.look_at_subject(kind, id, concerned, &facts, &mut found.subjects[kind as usize]);
                 }
             }
         }
