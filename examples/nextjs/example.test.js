@@ -299,7 +299,9 @@ test('a session that was ended at the server is over with its next refresh', asy
 
 test('a route in the Edge runtime reads the flags of a bearer token, and refuses others with the same codes', async () => {
   const session = { application: application.FLAGBEARER_CLIENT_ID, user: ALICE_ID, organization: ORGANIZATION }
-  const { access_token: token } = await server.call('POST', '/sessions', session)
+  const { access_token: token, session_id: id } = await server.call('POST', '/sessions', session)
+  // Her session in the browser goes on to be her only one.
+  await server.call('DELETE', `/sessions/${id}`)
   const ask = async (token) => (await fetch(`${site}/api/edge`, { headers: { authorization: `Bearer ${token}` } })).json()
   const { flags } = await ask(token)
   const carried = JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).feature_flags
