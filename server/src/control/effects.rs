@@ -195,12 +195,7 @@ pub async fn of_flag(write: &mut Write, before: Option<&StoredFlag>, after: Opti
         let setting_after = if allowed.is_some_and(|allowed| !allowed.environment) { &bare } else { &setting };
         let standing = Standing::read(write, &either.flag, &environment.name).await?;
         let flags = [before, after].map(|flag| flag.and_then(StoredFlag::living));
-        let mut passages = match flags {
-            [Some(before), Some(after)] => passages(write, &environment.name, before, after).await?,
-            _ => BTreeSet::new(),
-        };
-        passages.insert([true, true]);
-        for [was, is] in passages {
+        for [was, is] in passages(write, &environment.name, flags).await? {
             let [before, after] = flags;
             let mut change = Change::between(
                 State { flag: before.filter(|_| was), setting: &setting, segments: &segments },
@@ -234,15 +229,18 @@ pub async fn of_projection(write: &mut Write, before: &Application, after: &Appl
     Ok(outcome)
 }
 
-/// The ways in which the tokens of an environment's applications come to carry a flag, or no longer carry it, because its tags
-/// are others: on which of the two sides they do.
-async fn passages(write: &mut Write, environment: &str, before: &Flag, after: &Flag) -> Result<BTreeSet<[bool; 2]>> {
-    if before.tags == after.tags {
-        return Ok(BTreeSet::new());
+/// The ways in which tokens may carry a flag, each on which of the two sides they do: on both, and as the applications of an
+/// environment come to carry it, or no longer do, because its tags are others.
+async fn passages(write: &mut Write, environment: &str, flags: [Option<&Flag>; 2]) -> Result<BTreeSet<[bool; 2]>> {
+    let mut passages = BTreeSet::from([[true, true]]);
+    if let [Some(before), Some(after)] = flags
+        && before.tags != after.tags
+    {
+        let applications = write.applications(Some(environment), "", i64::MAX).await?;
+        let carried = |found: StoredApplication| [before, after].map(|flag| found.application.carries(flag));
+        passages.extend(applications.into_iter().map(carried).filter(|[was, is]| was != is));
     }
-    let applications = write.applications(Some(environment), "", i64::MAX).await?;
-    let carried = |found: StoredApplication| [before, after].map(|flag| found.application.carries(flag));
-    Ok(applications.into_iter().map(carried).filter(|[was, is]| was != is).collect())
+    Ok(passages)
 }
 
 /// An override set, changed or removed: an organization's in its environment, a user's in all of them.

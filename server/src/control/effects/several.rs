@@ -41,12 +41,7 @@ impl Before {
             let state = State { flag: Some(&before.flag), setting: &before.setting, segments: &self.all_segments };
             let (flag, setting) =
                 after.as_ref().map_or((None, &before.setting), |after| (Some(&after.flag), &after.setting));
-            let mut passages = match flag {
-                Some(flag) => passages(write, &before.standing.environment, &before.flag, flag).await?,
-                None => BTreeSet::new(),
-            };
-            passages.insert([true, true]);
-            for [was, is] in passages {
+            for [was, is] in passages(write, &before.standing.environment, [state.flag, flag]).await? {
                 let masked = State { flag: state.flag.filter(|_| was), ..state };
                 let mut change = Change::between(masked, State { flag: flag.filter(|_| is), setting, segments: &segments });
                 for kind in SubjectKind::BOTH {
