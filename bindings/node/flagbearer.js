@@ -148,6 +148,7 @@ module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, 
   async refreshTokens({ accessToken, refreshToken }, { organization } = {}) {
     const { clientId, claims } = this.#unverified(accessToken)
     const request = called(() => this.#reader.refreshRequest(clientId, this.#clientSecret, refreshToken, organization), 'TOKEN_MALFORMED')
+    await this.#keysBeforeSpending(accessToken)
     const key = JSON.stringify([refreshToken, organization])
     const { code, message, ...tokens } = await this.#refreshes.once(key, () => this.#asked(request))
     if (code !== undefined) {
@@ -173,6 +174,18 @@ module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, 
     const request = called(() => this.#reader.revocationRequest(clientId, this.#clientSecret, refreshToken), 'TOKEN_MALFORMED')
     const [status] = await post(this.#fetch, request)
     return status === 200
+  }
+
+  /**
+   * A refresh token is spent by being sent. Without keys nobody could read what comes back, so that they are there before: whatever
+   * else is wrong with the last token does not matter any more. Rejects with `KEYS_UNAVAILABLE`.
+   */
+  async #keysBeforeSpending(accessToken) {
+    try {
+      await this.verify(accessToken)
+    } catch (error) {
+      if (error.code === 'KEYS_UNAVAILABLE') throw error
+    }
   }
 
   /** What a token of the application's own says, good or not. */

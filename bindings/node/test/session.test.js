@@ -120,6 +120,25 @@ test('with the server down a session lives until its token expires, and goes on 
   assert.equal((await load(sealed).refresh()).refreshed, true)
 })
 
+test('without the keys that its successor would be read with no refresh token is spent', async (t) => {
+  const sent = []
+  let reachable = false
+  const onlyTokens = async (url, init) => {
+    sent.push(init.method ?? 'GET')
+    return reachable || init.method === 'POST' ? fetch(url, init) : Promise.reject(new TypeError('fetch failed'))
+  }
+  const { begin, load, flagbearer } = await start(t, undefined, { fetch: onlyTokens })
+  const tokens = await begin()
+  await assert.rejects(load(tokens.sealed).refresh(), { code: 'KEYS_UNAVAILABLE' })
+  await assert.rejects(flagbearer.refreshTokens(tokens), { code: 'KEYS_UNAVAILABLE' })
+  assert.deepEqual(sent, ['GET'])
+  reachable = true
+  const { now } = Date
+  t.mock.method(Date, 'now', () => now() + 31_000)
+  assert.equal((await load(tokens.sealed).refresh()).refreshed, true)
+  assert.deepEqual(sent, ['GET', 'GET', 'POST'])
+})
+
 test('a session that was revoked is over', async (t) => {
   const { server, begin, load, flagbearer } = await start(t)
   for (const end of [({ id }) => server.call('DELETE', `/sessions/${id}`), async (tokens) => assert.equal(await flagbearer.revoke(tokens), true)]) {
