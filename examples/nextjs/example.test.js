@@ -270,6 +270,7 @@ test('a sign-in leads to no other site, and is finished by nobody but the browse
     [`${site}@evil.example/`, '/'],
     ['javascript:alert(1)', '/'],
     ['\t//evil.example', '/'],
+    [`/${'x'.repeat(5000)}`, '/'],
   ]) {
     const back = page.waitForResponse((response) => response.url().startsWith(`${site}/api/auth/callback?`))
     await page.goto(`${site}/api/auth/sign-in?return_to=${encodeURIComponent(asked)}`)
@@ -277,6 +278,40 @@ test('a sign-in leads to no other site, and is finished by nobody but the browse
     assert.equal(new URL(page.url()).origin, site, asked)
     assert.equal(left, site + path, asked)
   }
+})
+
+test('no number of links to the sign-in shuts anybody out, however long their addresses', async () => {
+  const jar = new Map((await cookies()).all.map(({ name, value }) => [name, value]))
+  const header = () => [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
+  const ask = async (address, init) => {
+    const response = await fetch(address, { redirect: 'manual', ...init, headers: { cookie: header(), ...init?.headers } })
+    for (const line of response.headers.getSetCookie()) {
+      const [name, value] = line.split(';')[0].split(/=(.*)/s)
+      if (/Max-Age=0/.test(line)) jar.delete(name)
+      else jar.set(name, value)
+    }
+    return response
+  }
+  const begin = async (length) => {
+    const response = await ask(`${site}/api/auth/sign-in?return_to=/${'x'.repeat(length)}`)
+    assert.equal(response.status, 303)
+    return new URL(response.headers.get('location')).searchParams.get('state')
+  }
+  for (const length of [2000, 2000, 2000, 2000, 2000, 10, 10, 10, 5000]) await begin(length)
+  const signIns = () => [...jar].filter(([name]) => name.startsWith('flagbearer-sign-in.'))
+  const bytes = signIns().reduce((sum, [, value]) => sum + value.length, 0)
+  assert.ok(signIns().length > 1 && bytes <= 4096, `${signIns().length} sign-ins of ${bytes} bytes`)
+
+  // Where cookies are short of room the session comes first.
+  await begin(2000)
+  jar.set('other', 'x'.repeat(14 * 1024 - header().length - '; other='.length))
+  assert.equal(header().length, 14 * 1024)
+  const value = { model: 'x'.repeat(500), temperature: 0, max_tokens: 900, system_prompt: '' }
+  await override('ai_model_config', value)
+  const response = await ask(`${site}/api/auth/refresh`, { method: 'POST', headers: { origin: site } })
+  assert.deepEqual(await response.json(), { refreshed: true, changed: true })
+  assert.deepEqual(signIns(), [])
+  assert.ok(header().length <= 14 * 1024)
 })
 
 test('a session that was ended at the server is over with its next refresh', async () => {
@@ -341,6 +376,7 @@ test('on a site with TLS cookies are for that host alone, and one without is ref
     [{ FLAGBEARER_SITE_URL: 'http://app.example.com' }, /sessions need https, or http on localhost/],
     [{ FLAGBEARER_SITE_URL: 'https://app.example.com/below' }, /has to be an origin, without a path/],
     [{ FLAGBEARER_COOKIE_PASSWORD: 'passwordpasswordpasswordpassword' }, /it needs 32 random ones: make it with `openssl rand -hex 32`/],
+    [{ FLAGBEARER_FOLLOW_WATERMARK: 'yes' }, /FLAGBEARER_FOLLOW_WATERMARK is `yes`, and has to be `true` or `false`/],
     [{ FLAGBEARER_CLIENT_ID: '' }, /the variable FLAGBEARER_CLIENT_ID is required/],
   ]) {
     const { status, other } = await at(settings)

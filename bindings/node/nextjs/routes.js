@@ -14,6 +14,9 @@ const random = () => randomBytes(32).toString('base64url')
 /** What an application may add to a sign-in: another organization, a form to begin with, an address to fill in. */
 const PASSED_ON = ['organization_id', 'prompt', 'login_hint', 'screen_hint']
 
+/** The longest address that somebody is led back to, since it travels in a cookie. */
+const MAX_RETURN_TO = 2048
+
 /** An address within this application, whatever was asked for. */
 function within({ origin }, address) {
   let url
@@ -22,7 +25,8 @@ function within({ origin }, address) {
   } catch {
     return '/'
   }
-  return url.origin === origin ? `${url.pathname}${url.search}${url.hash}` : '/'
+  const path = `${url.pathname}${url.search}${url.hash}`
+  return url.origin === origin && path.length <= MAX_RETURN_TO ? path : '/'
 }
 
 /** An answer that nobody keeps, with these cookies. */
@@ -85,7 +89,8 @@ function described({ sub, email, name, given_name, family_name, picture }) {
 
 /** A page for somebody whose sign-in went wrong. Nothing on it comes from the request. */
 function failed({ authPath }, status, code, message, cookies = []) {
-  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Not signed in</title>
+  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>Not signed in</title>
 <h1>You are not signed in</h1><p>${code}: ${message}.</p><p><a href="${authPath}/sign-in">Sign in again</a></p></html>`
   const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': "default-src 'none'" }
   return answered(new NextResponse(page, { status, headers }), cookies)
@@ -129,7 +134,8 @@ function handler(method) {
   return async (request) => {
     const settled = settings()
     const { pathname } = new URL(request.url)
-    const action = pathname.slice(settled.authPath.length + 1)
+    // With a slash behind it where the application has `trailingSlash`.
+    const action = pathname.slice(settled.authPath.length + 1).replace(/\/$/, '')
     const route = pathname.startsWith(`${settled.authPath}/`) && Object.hasOwn(ROUTES[method], action) && ROUTES[method][action]
     if (!route) {
       const message = `the routes are GET sign-in, GET callback, POST refresh and POST sign-out, below ${settled.authPath}`
