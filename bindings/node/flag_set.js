@@ -118,6 +118,7 @@ module.exports = (core) => class FlagSet {
   }
 
   pick(keys) {
+    if (keys !== 'all' && !Array.isArray(keys)) throw new FlagbearerError('CONFIGURATION_INVALID', 'flags are picked by an array of their keys, or with `all`')
     const wanted = keys === 'all' ? Object.keys(this.getAllFlags()) : keys
     const found = wanted.map((key) => [key, this.#details(key)]).filter(([, { is_default: missing }]) => !missing)
     return found.map(([key, { type, value, reason }]) => [key, { type, value, reason }])
