@@ -184,6 +184,14 @@ test('with the server gone the last token stays in use, the page says so, and no
   assert.equal((await cookies()).token, token)
   assert.match(next.output, /flagbearer: ISSUER_UNAVAILABLE/)
 
+  // Whoever comes back from the sign-in page now is told so.
+  const begun = await fetch(`${site}/api/auth/sign-in`, { redirect: 'manual' })
+  const [cookie] = begun.headers.getSetCookie()[0].split(';')
+  const state = new URL(begun.headers.get('location')).searchParams.get('state')
+  const returned = await fetch(`${site}/api/auth/callback?${new URLSearchParams({ code: 'x', state, iss: server.url })}`, { headers: { cookie } })
+  assert.equal(returned.status, 503)
+  assert.match(await returned.text(), /<p>ISSUER_UNAVAILABLE: nobody can be signed in at the moment/)
+
   // After its end it is good for nothing any more, but the session is not forgotten.
   clockAhead(400)
   const { status, url } = await page.evaluate(() => fetch('/dashboard', { redirect: 'manual' }).then(({ status, type }) => ({ status, url: type })))
@@ -206,6 +214,8 @@ test('a claim beyond one cookie is kept in several, and one beyond all limits is
 
   await server.call('POST', '/flags?confirm=claim-budget', { key: 'more', type: 'string', default_value: 'x'.repeat(6000) })
   assert.equal(await page.evaluate(() => fetch('/api/auth/refresh', { method: 'POST' }).then(({ status }) => status)), 500)
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.getByText('APPLICATION_UNAVAILABLE').waitFor()
   assert.match(next.output, /COOKIE_TOO_LARGE/)
   assert.match(next.output, /the cookies of this site would have \d{5} bytes together/)
   assert.equal((await cookies()).token, token, 'nothing was set')

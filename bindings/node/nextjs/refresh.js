@@ -34,4 +34,4 @@ function warn(settings, code, message, retryAfter = QUIET_SECONDS) {
   console.warn(`flagbearer: ${code}: ${message}`)
 }
 
-module.exports = { refresh }
+module.exports = { refresh, warn }

@@ -6,7 +6,7 @@
 const { createHash, randomBytes } = require('node:crypto')
 const { NextResponse } = require('next/server')
 const { drop, dropSession, jarOf, readSession, readSignIn, signInCookie, writeSession, writeSignIn } = require('./cookies.js')
-const { refresh } = require('./refresh.js')
+const { refresh, warn } = require('./refresh.js')
 const { settings } = require('./settings.js')
 
 const random = () => randomBytes(32).toString('base64url')
@@ -75,9 +75,12 @@ async function callback(request, settled) {
     const cookies = writeSession(settled, jar, { ...tokens, user: described(user) })
     return redirect(new URL(`${origin}${returnTo}`), [...cookies, ...done])
   } catch (error) {
-    if (error.code === 'GRANT_REFUSED') return failed(settled, 400, error.code, 'this sign-in was finished before, or too long ago', done)
+    const { code, message, retryAfter } = error
+    if (code === 'GRANT_REFUSED') return failed(settled, 400, code, 'this sign-in was finished before, or too long ago', done)
     // Everything else is for whoever runs the application to see.
-    throw error
+    if (code !== 'ISSUER_UNAVAILABLE' && code !== 'KEYS_UNAVAILABLE') throw error
+    warn(settled, code, message, retryAfter)
+    return failed(settled, 503, code, 'nobody can be signed in at the moment; try again shortly', done)
   }
 }
 
