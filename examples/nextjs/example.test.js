@@ -1,6 +1,7 @@
 // The example as it is delivered: built, started, and in a real browser, against a real server.
 
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -393,6 +394,25 @@ test('on a site with TLS cookies are for that host alone, and one without is ref
     assert.equal(status, 500)
     assert.match(other.output, said)
     assert.match(other.output, /CONFIGURATION_INVALID/)
+  }
+})
+
+test('the routes are found as Next.js names them below a base path or with a slash behind, and nowhere else', async () => {
+  Object.assign(process.env, application, {
+    FLAGBEARER_ISSUER: server.url, FLAGBEARER_SITE_URL: 'https://app.example.com', FLAGBEARER_AUTH_PATH: '/shop/api/auth',
+    FLAGBEARER_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
+  })
+  const { handleAuth } = await import('@flagbearer/node/nextjs')
+  const ask = (path) => handleAuth().GET(new Request(`http://localhost:3000${path}`))
+  for (const path of ['/api/auth/sign-in', '/api/auth/sign-in/', '/shop/api/auth/sign-in']) {
+    const response = await ask(path)
+    assert.equal(response.status, 303, path)
+    const target = new URL(response.headers.get('location'))
+    assert.equal(target.searchParams.get('redirect_uri'), 'https://app.example.com/shop/api/auth/callback')
+  }
+  for (const path of ['/api/auth/', '/api/auth/constructor', '/api/auth/sign-out', '/api/auth/sign-in/more', '/other/sign-in', '/']) {
+    const response = await ask(path)
+    assert.deepEqual([response.status, (await response.json()).code], [404, 'ROUTE_UNKNOWN'], path)
   }
 })
 

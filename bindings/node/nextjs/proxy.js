@@ -21,9 +21,9 @@ function flagbearerProxy() {
     const headers = new Headers(request.headers)
     headers.delete(KEPT_HEADER)
     const next = () => NextResponse.next({ request: { headers } })
-    const { pathname } = request.nextUrl
+    const { basePath, pathname } = request.nextUrl
     // The routes do what they do by themselves.
-    if (pathname.startsWith(`${settled.authPath}/`)) return next()
+    if (`${basePath}${pathname}`.startsWith(`${settled.authPath}/`)) return next()
     const jar = jarOf(request.headers)
     const session = readSession(settled, jar)
     if (session === undefined || !(await isDue(settled, session))) return next()

@@ -136,11 +136,11 @@ const ROUTES = {
 function handler(method) {
   return async (request) => {
     const settled = settings()
-    const { pathname } = new URL(request.url)
-    // With a slash behind it where the application has `trailingSlash`.
-    const action = pathname.slice(settled.authPath.length + 1).replace(/\/$/, '')
-    const route = pathname.startsWith(`${settled.authPath}/`) && Object.hasOwn(ROUTES[method], action) && ROUTES[method][action]
-    if (!route) {
+    // As Next.js tells it: with a slash behind it under `trailingSlash`, and without the `basePath`.
+    const pathname = new URL(request.url).pathname.replace(/\/$/, '')
+    const action = pathname.slice(pathname.lastIndexOf('/') + 1)
+    const route = Object.hasOwn(ROUTES[method], action) && ROUTES[method][action]
+    if (!route || !`${settled.authPath}/${action}`.endsWith(pathname)) {
       const message = `the routes are GET sign-in, GET callback, POST refresh and POST sign-out, below ${settled.authPath}`
       return json({ code: 'ROUTE_UNKNOWN', message }, 404, [])
     }
