@@ -15,8 +15,10 @@ T = TypeVar("T")
 
 FlagType: TypeAlias = Literal["boolean", "string", "integer", "json"]
 
-# Letters are those of the claim.
-_TYPES: Final[dict[str, FlagType]] = {
+FlagTypeName: TypeAlias = Literal["boolean", "string", "integer", "json", "b", "s", "i", "j"]
+"""A type's name, or its letter in the claim."""
+
+_TYPES: Final[dict[FlagTypeName, FlagType]] = {
     "boolean": "boolean", "b": "boolean", "string": "string", "s": "string",
     "integer": "integer", "i": "integer", "json": "json", "j": "json",
 }  # fmt: skip
@@ -126,10 +128,10 @@ class FlagSet:
         except TypeError:
             return default
 
-    def get_flag(self, key: str, default: T, type: str | None = None) -> FlagDetails[T]:
+    def get_flag(self, key: str, default: T, type: FlagTypeName | None = None) -> FlagDetails[T]:
         """The flag if it is there with that type, or with any when none is given, otherwise the default; and why.
 
-        Types are ``boolean``, ``string``, ``integer``, ``json`` or their first letters. A JSON value is a copy.
+        A JSON value is a copy.
         """
         details = self._details(key, default, type)
         if self._on_read is not None:
@@ -139,7 +141,7 @@ class FlagSet:
                 _log.exception("the hook `on_read` failed")
         return details
 
-    def _details(self, key: str, default: T, type: str | None) -> FlagDetails[T]:
+    def _details(self, key: str, default: T, type: FlagTypeName | None) -> FlagDetails[T]:
         asked = _lookup(_TYPES, type)
         overruled = self._overruled()
         killed = None if overruled is None else _lookup(overruled.killed, key)
@@ -194,8 +196,15 @@ class FlagSet:
     def __repr__(self) -> str:
         return f"<FlagSet of {len(self.get_all_flags())} flags at revision {self.flags_revision}>"
 
+    def __copy__(self) -> "FlagSet":
+        # Nothing about a set changes but what the watermark says, and that a copy must hear too.
+        return self
+
+    def __deepcopy__(self, memo: object) -> "FlagSet":
+        return self
+
     def __reduce__(self) -> tuple[type["FlagSet"], tuple[str]]:
-        # What follows the watermark stays in its process: a copy elsewhere says what the token says.
+        # What follows the watermark stays in its process: in another one a set says what the token says.
         return FlagSet, ("\x1e".join(self._texts),)
 
     def _table(self, flag_type: FlagType) -> dict[str, Any]:
@@ -212,8 +221,8 @@ class FlagSet:
 _TABLES: Final = {"_boolean": 0, "_string": 1, "_integer": 2, "_json": 3, "_unreadable": 4, "_about": 5}
 
 
-def _lookup(table: Mapping[str, Any], key: object) -> Any:
+def _lookup(table: Mapping[Any, Any], key: object) -> Any:
     try:
-        return table.get(cast(str, key))
+        return table.get(key)
     except TypeError:  # a key that no dict can hold
         return None
