@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from flagbearer import _native
 from flagbearer._error import ReadErrorCode
@@ -121,7 +121,14 @@ class FlagSet:
         except TypeError:
             return default
 
-    def get_flag(self, key: str, default: T, type: FlagTypeName | None = None) -> FlagDetails[T]:
+    # `None` says nothing of the value.
+    @overload
+    def get_flag(self, key: str, default: None, type: FlagTypeName | None = None) -> FlagDetails[Any]: ...
+
+    @overload
+    def get_flag(self, key: str, default: T, type: FlagTypeName | None = None) -> FlagDetails[T]: ...
+
+    def get_flag(self, key: str, default: Any, type: FlagTypeName | None = None) -> FlagDetails[Any]:
         """The flag if it is there with that type, or with any when none is given, otherwise the default; and why.
 
         A JSON value is a copy.

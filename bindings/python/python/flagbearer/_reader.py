@@ -97,6 +97,10 @@ class Flagbearer:
         :param follow_watermark: learn within a second what was killed, in a thread; call :meth:`close` when done
         :param on_read: called with the details and the set at each read of a flag; what it raises is logged and goes no further
         """
+        for name, hook in (("fetch", fetch), ("on_read", on_read)):
+            # Called where what it raises goes no further: nobody would find out.
+            if hook is not None and not callable(hook):
+                raise FlagbearerError("CONFIGURATION_INVALID", f"`{name}` is no function")
         seed = random.getrandbits(64) if follow_watermark else None
         try:
             self._native = _native.Reader(
