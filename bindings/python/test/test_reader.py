@@ -17,6 +17,7 @@ import pytest
 from issuer import Issuer, send
 
 from flagbearer import Flagbearer, FlagbearerError, FlagSet, _reader
+from flagbearer.testing import TestIssuer
 
 
 def refused(code: str, work: Any) -> None:
@@ -198,6 +199,17 @@ def test_a_bad_answer_makes_keys_unavailable_and_the_server_is_not_asked_again_a
     assert issuer.urls == ["/.well-known/jwks.json"]
 
 
+@pytest.mark.parametrize("error", [OSError, SystemExit, asyncio.CancelledError])
+def test_whatever_a_fetch_raises_ends_nobody(error: type[BaseException]) -> None:
+    def fetch(url: str) -> bytes:
+        raise error
+
+    issuer = TestIssuer()
+    reader = Flagbearer(issuer=ISSUER, audience="app", fetch=fetch)
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+
+
 @pytest.mark.parametrize("slowly", [False, True], ids=["never answers", "answers byte by byte"])
 def test_a_server_that_takes_too_long_is_given_up_after_five_seconds(issuer: Issuer, reader: Flagbearer, slowly: bool) -> None:
     done = threading.Event()
@@ -243,6 +255,13 @@ BAD_SETTINGS: list[dict[str, Any]] = [
     {"issuer": ISSUER, "audience": "api", "jwks_uri": "file:///etc/passwd"}, {"issuer": ISSUER, "audience": "api", "discovery": "yes"},
     {"issuer": ISSUER, "audience": "api", "fetch": ISSUER}, {"issuer": ISSUER, "audience": "api", "on_read": True},
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["issuer", "audience", "leeway", "jwks_uri", "discovery", "follow_watermark", "fetch", "on_read"])
+def test_a_setting_of_the_wrong_type_is_named(name: str) -> None:
+    settings: Any = {"issuer": ISSUER, "audience": "api", name: [ISSUER]}
+    with pytest.raises(FlagbearerError, match=f"`{name}` must be .*, not `list`"):
+        Flagbearer(**settings)
 
 
 @pytest.mark.parametrize("settings", BAD_SETTINGS, ids=str)
