@@ -221,6 +221,25 @@ fn without_keys_attempts_are_spaced_by_one_two_four_to_thirty_seconds() {
 }
 
 #[test]
+fn why_there_are_no_keys_is_told() {
+    let issuer = Issuer::new();
+    let long = " ".repeat(MAX_BODY_BYTES + 1);
+    for (source, response, why) in [
+        (KeySource::WellKnown, Response::Failed, "no answer with status 200"),
+        (KeySource::WellKnown, Response::Body(long.as_bytes()), "no answer with status 200"),
+        (KeySource::WellKnown, Response::Body(b"<html>"), "no set of keys"),
+        (KeySource::WellKnown, Response::Body(br#"{"keys":[]}"#), "no set of keys"),
+        (KeySource::Discovery, Response::Body(b"<html>"), "no discovery document"),
+    ] {
+        let reader = reader(source);
+        let fetch = fetch(&reader, START);
+        reader.receive(fetch.id, response, START);
+        let refused = reader.verify(&issuer.token(&issuer.published, START), START).unwrap_err();
+        assert!(refused.code == ErrorCode::KeysUnavailable && refused.message.contains(why), "{}", refused.message);
+    }
+}
+
+#[test]
 fn discovery_leads_to_the_keys_and_only_for_the_issuer_itself() {
     let issuer = Issuer::new();
     let reader = reader(KeySource::Discovery);

@@ -80,7 +80,7 @@ def django_app(reader: Flagbearer, *, asynchronous: bool) -> Get:
     from django.urls import path as route
 
     if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["*"], MIDDLEWARE=["flagbearer.django.FlagsMiddleware"], FLAGBEARER_EXEMPT=["/open"])
+        settings.configure(ALLOWED_HOSTS=["*"], MIDDLEWARE=["flagbearer.django.FlagsMiddleware"])
         django.setup()
 
     def read(request: HttpRequest) -> JsonResponse:
@@ -92,8 +92,8 @@ def django_app(reader: Flagbearer, *, asynchronous: bool) -> Get:
     urls = ModuleType("urls")
     urls.urlpatterns = [route("", read), route("open", healthy), route("open/x", healthy), route("opened", healthy)]  # type: ignore[attr-defined]
 
-    def get(path: str = "/", **headers: str) -> SimpleNamespace:
-        with override_settings(ROOT_URLCONF=urls, FLAGBEARER=reader):
+    def get(path: str = "/", exempt: Any = ("/open",), **headers: str) -> SimpleNamespace:
+        with override_settings(ROOT_URLCONF=urls, FLAGBEARER=reader, FLAGBEARER_EXEMPT=exempt):
             if asynchronous:
                 response: Any = asyncio.run(AsyncClient().get(path, headers=headers))
             else:
@@ -126,17 +126,17 @@ def test_a_request_with_a_good_token_has_its_flags(issuer: Issuer, get: Get) -> 
 
 def test_a_request_without_a_good_token_is_answered_401_with_the_code(issuer: Issuer, get: Get) -> None:
     expired = issuer.token(exp=1_700_000_000)
-    for authorization, code in [
-        (None, "TOKEN_MALFORMED"),
-        ("Bearer", "TOKEN_MALFORMED"),
-        ("Basic dXNlcjpwYXNz", "TOKEN_MALFORMED"),
-        (f"Bearer {expired} {expired}", "TOKEN_MALFORMED"),
-        ("Bearer garbage", "TOKEN_MALFORMED"),
-        (f"Bearer {expired}", "TOKEN_EXPIRED"),
+    for authorization, code, shown in [
+        (None, "TOKEN_MALFORMED", False),
+        ("Bearer", "TOKEN_MALFORMED", False),
+        ("Basic dXNlcjpwYXNz", "TOKEN_MALFORMED", False),
+        (f"Bearer {expired} {expired}", "TOKEN_MALFORMED", False),
+        ("Bearer garbage", "TOKEN_MALFORMED", True),
+        (f"Bearer {expired}", "TOKEN_EXPIRED", True),
     ]:
         response = get(**({"authorization": authorization} if authorization else {}))
         assert (response.status, response.body["code"]) == (401, code)
-        assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert response.headers["www-authenticate"] == ('Bearer error="invalid_token"' if shown else "Bearer")
         assert response.body["message"]
 
 
@@ -148,3 +148,19 @@ def test_without_keys_the_answer_is_503_for_the_token_may_be_good(issuer: Issuer
 
 def test_what_is_open_stays_open(get: Get) -> None:
     assert get("/open").body == {"on": True}
+
+
+def test_an_exempt_front_page_opens_nothing_but_itself(reader: Flagbearer) -> None:
+    get = django_app(reader, asynchronous=False)
+    assert get("/opened", exempt=["/", "//"]).status == 401
+    assert get("/open", exempt=["/open/"]).status == 401
+    assert get("/open/x", exempt=["/open/"]).status == 200
+
+
+@pytest.mark.parametrize("exempt", ["/open", [""], ["open"]], ids=repr)
+def test_exempt_paths_that_would_open_more_than_was_meant_are_refused(reader: Flagbearer, exempt: Any) -> None:
+    from django.core.exceptions import ImproperlyConfigured
+
+    get = django_app(reader, asynchronous=False)
+    with pytest.raises(ImproperlyConfigured, match="list of paths"):
+        get("/open", exempt=exempt)

@@ -22,6 +22,11 @@ pub const FETCH_TIMEOUT_SECONDS: u32 = 5;
 /// The longest answer that is read, in bytes; a host stops reading there.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+// What a fetch came to. Whoever is told may be anybody, so that no address is in it.
+const NO_ANSWER: &str = "no answer with status 200 came within 5 s and 1 MiB, redirects not followed";
+const NO_DISCOVERY: &str = "what came is no discovery document of this issuer's";
+const NO_KEYS: &str = "what came is no set of keys (JWKS) with one that can be used";
+
 /// Where an issuer's keys are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
@@ -78,8 +83,8 @@ pub(super) enum Keys {
     Held(Arc<KeySet>),
     /// A fetch is under way, or due and allowed.
     Needed,
-    /// None are held and the next attempt is not due yet.
-    Unavailable,
+    /// None are held and the next attempt is not due yet. What became of the last one.
+    Unavailable(&'static str),
 }
 
 #[derive(Debug)]
@@ -94,6 +99,7 @@ pub(super) struct KeyCache {
     /// How many attempts in a row failed, and when the last one did.
     failures: u32,
     failed_at: Option<Timestamp>,
+    failure: &'static str,
     /// Whether somebody waits for a key that is not held, and when that last brought a fetch forward.
     missed: bool,
     missed_at: Option<Timestamp>,
@@ -129,6 +135,7 @@ impl KeyCache {
             fetches: 0,
             failures: 0,
             failed_at: None,
+            failure: NO_ANSWER,
             missed: false,
             missed_at: None,
         })
@@ -147,7 +154,7 @@ impl KeyCache {
                 Keys::Held(keys.clone())
             }
             _ if fetching || self.may_try(now) => Keys::Needed,
-            _ => Keys::Unavailable,
+            _ => Keys::Unavailable(self.failure),
         }
     }
 
@@ -195,30 +202,31 @@ impl KeyCache {
         }
         let step = std::mem::replace(&mut self.step, self.start.clone());
         let usable = match response {
-            Response::Body(body) if body.len() <= MAX_BODY_BYTES => Some(body),
-            _ => None,
+            Response::Body(body) if body.len() <= MAX_BODY_BYTES => Ok(body),
+            _ => Err(NO_ANSWER),
         };
         let next = usable.and_then(|body| match step {
             Step::Discover { url } => {
-                let found = discovery::endpoint(&self.issuer, &url, body, "jwks_uri").ok()?;
+                let found = discovery::endpoint(&self.issuer, &url, body, "jwks_uri").map_err(|_| NO_DISCOVERY)?;
                 self.step = Step::Keys { url: found };
-                Some(())
+                Ok(())
             }
             Step::Keys { .. } => {
-                let keys = KeySet::parse(body).ok().filter(|keys| !keys.is_empty())?;
+                let keys = KeySet::parse(body).ok().filter(|keys| !keys.is_empty()).ok_or(NO_KEYS)?;
                 self.held = Some((Arc::new(keys), now));
                 self.missed = false;
                 self.failures = 0;
                 self.failed_at = None;
-                Some(())
+                Ok(())
             }
         });
-        if next.is_none() {
+        if let Err(failure) = next {
             self.missed = false;
             self.failures = self.failures.saturating_add(1);
             self.failed_at = Some(now);
+            self.failure = failure;
         }
-        next.is_some()
+        next.is_ok()
     }
 
     fn fetching(&self, now: Timestamp) -> bool {

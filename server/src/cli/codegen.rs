@@ -72,7 +72,8 @@ impl Described {
     fn read(flag: &Value) -> Option<Self> {
         let text = |name: &str| flag[name].as_str().filter(|text| !text.is_empty());
         let (key, kind) = (text("key")?, text("type")?);
-        let mut about: Vec<String> = text("description").into_iter().flat_map(str::lines).map(plain).collect();
+        let lines = text("description").into_iter().flat_map(str::lines).map(str::trim).filter(|line| !line.is_empty());
+        let mut about: Vec<String> = lines.map(plain).collect();
         if about.is_empty() {
             about.push(text("name").filter(|name| *name != key).map_or_else(|| format!("The flag `{key}`."), plain));
         }

@@ -53,6 +53,8 @@ fn an_accessor_answers_the_flag_or_the_default_that_it_was_generated_with() {
     let config = json!({ "models": ["a", "it's"], "deep": { "on": true, "none": null } });
     assert_eq!(defaults.model_config().to_json(), config);
     assert_eq!((&*defaults.ui_theme_f6x(), &*defaults.ui_theme_f7x()), ("light", "dark"));
+    assert_eq!((defaults.property(), defaults.int(), &*defaults.direction()), (true, 3, "\u{202e}turned\u{2066}"));
+    assert_eq!(defaults.prototype().to_json(), json!({ "__proto__": { "on": true } }));
     let flags = generated::Flags(&full);
     assert_eq!((flags.new_ai_model(), flags.ai_token_limit()), (true, 7));
 }

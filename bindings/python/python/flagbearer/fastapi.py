@@ -28,8 +28,9 @@ class Flags(SecurityBase):
         self.scheme_name = "flagbearer"
 
     async def __call__(self, request: Request) -> FlagSet:
+        token = _bearer.token(request.headers.get("authorization"))
         try:
-            return await self._flagbearer.averify(_bearer.token(request.headers.get("authorization")))
+            return await self._flagbearer.averify(token)
         except FlagbearerError as error:
-            status, headers, body = _bearer.refusal(error)
+            status, headers, body = _bearer.refusal(error, token)
             raise HTTPException(status, body, headers) from error

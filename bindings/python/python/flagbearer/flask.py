@@ -24,10 +24,11 @@ class Flags:
         app.before_request(self._before_request)
 
     def _before_request(self) -> Response | None:
+        token = _bearer.token(request.headers.get("Authorization"))
         try:
-            g.flags = self._flagbearer.verify(_bearer.token(request.headers.get("Authorization")))
+            g.flags = self._flagbearer.verify(token)
         except FlagbearerError as error:
-            status, headers, body = _bearer.refusal(error)
+            status, headers, body = _bearer.refusal(error, token)
             response = jsonify(body)
             response.status_code = status
             response.headers.update(headers)
