@@ -37,6 +37,7 @@ before(async () => {
   const port = await freePort()
   site = `http://localhost:${port}`
   application = await fill(server, site)
+  application.FLAGBEARER_COOKIE_PASSWORD = randomBytes(32).toString('hex')
   next = await startExample(port, application)
   browser = await startBrowser()
   page = await browser.newPage()
@@ -187,11 +188,27 @@ test('with the server gone the last token stays in use, the page says so, and no
 
   // Whoever comes back from the sign-in page now is told so.
   const begun = await fetch(`${site}/api/auth/sign-in`, { redirect: 'manual' })
-  const [cookie] = begun.headers.getSetCookie()[0].split(';')
+  const [signIn] = begun.headers.getSetCookie()[0].split(';')
   const state = new URL(begun.headers.get('location')).searchParams.get('state')
-  const returned = await fetch(`${site}/api/auth/callback?${new URLSearchParams({ code: 'x', state, iss: server.url })}`, { headers: { cookie } })
+  const returned = await fetch(`${site}/api/auth/callback?${new URLSearchParams({ code: 'x', state, iss: server.url })}`, { headers: { cookie: signIn } })
   assert.equal(returned.status, 503)
   assert.match(await returned.text(), /<p>ISSUER_UNAVAILABLE: nobody can be signed in at the moment/)
+
+  // A process that was only just started has no keys: what reads no flags is there, with a token to refresh and without.
+  const { all } = await cookies()
+  const cookie = all.map(({ name, value }) => `${name}=${value}`).join('; ')
+  const late = await freePort()
+  const fresh = await startExample(late, application)
+  try {
+    for (const seconds of [0, 250]) {
+      clockAhead(seconds)
+      assert.equal((await fetch(`http://localhost:${late}/api/edge`, { headers: { cookie } })).status, 401)
+      assert.equal((await fetch(`http://localhost:${late}/dashboard`, { headers: { cookie } })).status, 500)
+    }
+    assert.match(fresh.output, /flagbearer: KEYS_UNAVAILABLE/)
+  } finally {
+    await fresh.end()
+  }
 
   // After its end it is good for nothing any more, but the session is not forgotten.
   clockAhead(400)
@@ -387,6 +404,7 @@ test('on a site with TLS cookies are for that host alone, and one without is ref
     [{ FLAGBEARER_SITE_URL: 'http://app.example.com' }, /sessions need https, or http on localhost/],
     [{ FLAGBEARER_SITE_URL: 'https://app.example.com/below' }, /has to be an origin, without a path/],
     [{ FLAGBEARER_COOKIE_PASSWORD: 'passwordpasswordpasswordpassword' }, /it needs 32 random ones: make it with `openssl rand -hex 32`/],
+    [{ FLAGBEARER_ISSUER: `${server.url}/` }, /FLAGBEARER_ISSUER is `\S+\/`: leave out the slash at its end/],
     [{ FLAGBEARER_FOLLOW_WATERMARK: 'yes' }, /FLAGBEARER_FOLLOW_WATERMARK is `yes`, and has to be `true` or `false`/],
     [{ FLAGBEARER_CLIENT_ID: '' }, /the variable FLAGBEARER_CLIENT_ID is required/],
   ]) {

@@ -49,6 +49,13 @@ function cookiePassword() {
   }
 }
 
+/** Compared byte for byte with what tokens and answers say; a server's never ends in a slash. */
+function issuerUrl() {
+  const issuer = required('FLAGBEARER_ISSUER', "the issuer of the application's environment")
+  if (issuer.endsWith('/')) throw invalid(`FLAGBEARER_ISSUER is \`${issuer}\`: leave out the slash at its end`)
+  return issuer
+}
+
 /** A switch that was misspelt must not be off without a word. */
 function followWatermark() {
   const text = process.env.FLAGBEARER_FOLLOW_WATERMARK || 'false'
@@ -58,7 +65,7 @@ function followWatermark() {
 
 function read() {
   const { origin, secure } = site()
-  const issuer = required('FLAGBEARER_ISSUER', "the issuer of the application's environment")
+  const issuer = issuerUrl()
   const clientId = required('FLAGBEARER_CLIENT_ID', "the application's client id")
   const { FLAGBEARER_CLIENT_SECRET, FLAGBEARER_AUDIENCE, FLAGBEARER_AUTH_PATH } = process.env
   const authPath = FLAGBEARER_AUTH_PATH || '/api/auth'
