@@ -146,6 +146,54 @@ def test_without_keys_the_answer_is_503_for_the_token_may_be_good(issuer: Issuer
     assert (response.status, response.headers["retry-after"]) == (503, "5")
 
 
+def test_flask_answers_what_browsers_ask_before_they_send_a_token_and_no_view_does(reader: Flagbearer) -> None:
+    import flask
+
+    from flagbearer.flask import Flags
+
+    app = flask.Flask(__name__)
+    Flags(app, reader)
+    app.add_url_rule("/", "read", lambda: "flags")
+    app.add_url_rule("/own", "own", lambda: "its own answer", methods=["OPTIONS"])
+    client = app.test_client()
+    assert [client.open(path, method="OPTIONS").status_code for path in ("/", "/own", "/nowhere")] == [200, 401, 401]
+    assert client.get("/").status_code == 401
+
+
+def test_a_web_socket_has_its_flags_too(issuer: Issuer, reader: Flagbearer) -> None:
+    import fastapi
+
+    from flagbearer.fastapi import Flags
+
+    app, flags = fastapi.FastAPI(), Flags(reader)
+
+    @app.websocket("/")
+    async def talk(socket: fastapi.WebSocket, flags: Annotated[FlagSet, fastapi.Depends(flags)]) -> None:
+        await socket.accept()
+        await socket.send_json(flags.get_all_flags())
+
+    def connect(authorization: str) -> list[Any]:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, str]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"authorization", authorization.encode())]
+        scope = {
+            "type": "websocket", "path": "/", "query_string": b"", "headers": headers, "extensions": {"websocket.http.response": {}},
+        }  # fmt: skip
+        asyncio.run(app(scope, receive, send))
+        return sent
+
+    accepted, said = connect(f"Bearer {issuer.token()}")
+    assert (accepted["type"], said["text"]) == ("websocket.accept", '{"new_ai_model":true}')
+    refusal = connect("Bearer garbage")[0]
+    assert (refusal["type"], refusal["status"]) == ("websocket.http.response.start", 401)
+
+
 def test_what_is_open_stays_open(get: Get) -> None:
     assert get("/open").body == {"on": True}
 

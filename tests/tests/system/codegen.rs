@@ -107,3 +107,13 @@ async fn what_are_no_flags_or_not_all_of_them_is_refused() {
     let refused = codegen("http://127.0.0.1:1", &["rust", "--from", path, "--package", "a"]).await;
     assert!(said(&refused.stderr).contains("(OPTION_POINTLESS)"));
 }
+
+#[tokio::test]
+async fn a_package_is_written_as_kotlin_takes_it() {
+    let from = format!("{FOLDER}/flags.json");
+    let kotlin = async |package| codegen("http://127.0.0.1:1", &["kotlin", "--from", &from, "--package", package]).await;
+    assert!(said(&kotlin("in.co.example").await.stdout).contains("\npackage `in`.co.example\n"));
+    for package in ["", "a..b", "a b", "a\nimport b", "1a", "a-b", "ä"] {
+        assert!(said(&kotlin(package).await.stderr).contains("like `com.example.app`"), "{package}");
+    }
+}

@@ -24,6 +24,9 @@ class Flags:
         app.before_request(self._before_request)
 
     def _before_request(self) -> Response | None:
+        # A browser asks without a token whether it may send one. Flask answers that by itself, and no view runs.
+        if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
+            return None
         token = _bearer.token(request.headers.get("Authorization"))
         try:
             g.flags = self._flagbearer.verify(token)
