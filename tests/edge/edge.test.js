@@ -85,6 +85,25 @@ test('many requests at once wait for one fetch of the keys', async (t) => {
   assert.equal(issuer.requests, 1)
 })
 
+test('keys are refreshed behind the scenes, also where the request that has them refreshed is answered before they come', async (t) => {
+  const { issuer, options } = await start(t)
+  const fetch = await worker('waiting.js')
+  const read = async (token, ahead) => {
+    const response = await fetch({ method: 'POST', body: JSON.stringify({ options, token }), headers: { 'x-ahead': String(ahead) } })
+    return (await response.json()).organization
+  }
+  const lasting = { exp: Math.floor(Date.now() / 1000) + 3600 }
+  const [token, other] = [await issuer.token(lasting), await issuer.token({ ...lasting, jti: 'token_2' })]
+  assert.equal(await read(token, 0), 'org_1')
+  const refreshed = new Promise((resolve) => (issuer.answer = (request, response) => resolve(response)))
+  assert.equal(await read(other, 301_000), 'org_1')
+  const response = await refreshed
+  await issuer.rotate('ES256')
+  response.end(JSON.stringify(issuer.jwks))
+  assert.equal(await read(await issuer.token(lasting), 301_000), 'org_1')
+  assert.equal(issuer.requests, 2)
+})
+
 test('whatever is not a token is malformed, and nothing is fetched for it', async (t) => {
   const { issuer, read } = await start(t)
   for (const token of [null, '', 'garbage', 'a.b.c', 0, true, {}, [], '\u0000', '\ud800', 'é'.repeat(1000), 'a'.repeat(1_000_000)]) {
