@@ -104,10 +104,13 @@ export interface FlagDetails<T> {
   errorCode?: ReadErrorCode
 }
 
-/** What a browser is given of a flag: entries rather than members, since a flag may be called `__proto__`. */
+/**
+ * What a browser is given of a flag, or why it cannot be read: entries rather than members, since a flag may be called
+ * `__proto__`.
+ */
 export type PickedFlag = [
   key: string,
-  flag: { type: 'boolean' | 'string' | 'integer' | 'json'; value: unknown; reason: 'CACHED' | 'DISABLED' | 'STALE' },
+  flag: { type: 'boolean' | 'string' | 'integer' | 'json'; value: unknown; reason: 'CACHED' | 'DISABLED' | 'STALE' } | { errorCode: 'PARSE_ERROR' },
 ]
 
 export type OnRead = (details: FlagDetails<unknown>, flags: FlagSet) => void | Promise<void>
