@@ -262,6 +262,11 @@ function readerBehaves(of, { Flagbearer, FlagSet, FlagbearerError, flagSetOfClai
       assert.match(error.message, /valid in (299|300|301) s by this clock; compare the clocks/)
       return refused('TOKEN_NOT_YET_VALID')(error)
     })
+    // Ours do not say from when on they are good.
+    await assert.rejects(reader.verify(await issuer.token({ iat: now, exp: now + 300 })), (error) => {
+      assert.match(error.message, /issued (299|300|301) s from now by this clock; compare the clocks/)
+      return refused('TOKEN_NOT_YET_VALID')(error)
+    })
   })
 
   test(of + 'keys serve on while the server is down, and are refreshed behind the scenes when it is back', { timeout: 60_000 }, async (t) => {
