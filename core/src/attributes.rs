@@ -1,15 +1,12 @@
 //! What is known about a user or an organization, for segment conditions to look at: a flat map.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer as _, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::{Number, Value};
 
-use crate::document::{Node, escape};
+use crate::document::{MAX_DOCUMENT_DEPTH, Node, escape, refusal, tree};
 use crate::error::{Error, ErrorCode, Result};
 use crate::flag::MAX_INTEGER;
+use crate::json::Json;
 
 /// The most attributes that one user or organization has.
 pub const MAX_ATTRIBUTES: usize = 64;
@@ -62,9 +59,16 @@ impl Attributes {
     ///
     /// Errors: those of [`Attributes::parse`], in what is wanted; `DOCUMENT_MALFORMED` where the text is not JSON.
     pub fn read_some(text: &str, wanted: impl Fn(&str) -> bool) -> Result<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let found = deserializer.deserialize_map(Wanted(wanted)).and_then(|found| deserializer.end().map(|()| found));
-        let found = found.map_err(|error| Error::new(ErrorCode::DocumentMalformed, error.to_string()))?;
+        let (mut json, mut found) = (Json::new(text, MAX_DOCUMENT_DEPTH), Vec::new());
+        let read = json.members(|json, name| {
+            if wanted(name) {
+                found.push((name.clone().into_owned(), tree(json)?));
+            } else {
+                json.pass()?;
+            }
+            Ok(())
+        });
+        read.and_then(|()| json.finish()).map_err(refusal)?;
         let mut attributes = Vec::with_capacity(found.len());
         for (name, value) in found {
             attributes.push((name, AttributeValue::parse(&Node::root(&value))?));
@@ -87,33 +91,6 @@ impl Attributes {
         self.0.is_empty()
     }
 }
-
-/// Takes the members with wanted names out of an object.
-struct Wanted<W>(W);
-
-impl<'de, W: Fn(&str) -> bool> Visitor<'de> for Wanted<W> {
-    type Value = Vec<(String, Value)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(Name(name)) = access.next_key()? {
-            if (self.0)(&name) {
-                members.push((name.into_owned(), access.next_value()?));
-            } else {
-                access.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(members)
-    }
-}
-
-/// Borrowed where nothing in it is escaped.
-#[derive(Deserialize)]
-struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
 /// A name is 1–128 bytes without control characters (`ATTRIBUTE_INVALID`).
 pub(crate) fn check_name(name: &str) -> Result<()> {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 pub use budget::{Weighed, WorstCase};
 pub use reading::{Carried, Claim};
-pub(crate) use reading::{ReadClaim, malformed, read_integer};
+pub(crate) use reading::{malformed, read_claim, read_integer};
 
 use crate::flag::{FlagKey, FlagValue};
 

@@ -2,10 +2,12 @@
 //! read member by member, so that every refusal names its place and nothing unknown is let through.
 //! Derived deserializers were rejected: they lose the pointer and cannot tell a wrong shape from a value not allowed.
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use jiter::Peek;
+use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::flag::canonical;
+use crate::json::{Fault, Json, Read, double};
 use crate::timestamp::Timestamp;
 
 /// How deeply a request document may nest before it is refused unread. Flag values have their own, smaller bound.
@@ -14,106 +16,54 @@ pub const MAX_DOCUMENT_DEPTH: usize = 64;
 /// Parses JSON text (RFC 8259). Refuses invalid UTF-8, duplicate member names at any depth (RFC 8259 §4 leaves them open,
 /// readers then disagree), and nesting beyond [`MAX_DOCUMENT_DEPTH`].
 pub fn parse(bytes: &[u8]) -> Result<Value> {
-    let not_text = |_| Error::new(ErrorCode::DocumentMalformed, "the document cannot be read: it is not UTF-8");
-    let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).map_err(not_text)?);
-    let value = Strict { depth: MAX_DOCUMENT_DEPTH }.deserialize(&mut deserializer).map_err(refusal)?;
-    deserializer.end().map_err(refusal)?;
-    Ok(value)
+    let text = std::str::from_utf8(bytes).map_err(|_| refusal(Fault::Malformed("it is not UTF-8".to_owned())))?;
+    let mut json = Json::new(text, MAX_DOCUMENT_DEPTH);
+    tree(&mut json).and_then(|tree| json.finish().map(|()| tree)).map_err(refusal)
 }
 
-fn refusal(error: serde_json::Error) -> Error {
-    let text = error.to_string();
-    let code = if text.starts_with(DUPLICATE) {
-        ErrorCode::MemberDuplicate
-    } else if text.starts_with(DEEP) {
-        ErrorCode::DocumentTooDeep
-    } else {
-        ErrorCode::DocumentMalformed
+pub(crate) fn refusal(fault: Fault) -> Error {
+    let code = match fault {
+        Fault::Duplicate(_) => ErrorCode::MemberDuplicate,
+        Fault::Deep => ErrorCode::DocumentTooDeep,
+        Fault::Malformed(_) => ErrorCode::DocumentMalformed,
     };
-    Error::new(code, format!("the document cannot be read: {text}"))
+    Error::new(code, format!("the document cannot be read: {fault}"))
 }
 
-const DUPLICATE: &str = "a member name stands twice: ";
-const DEEP: &str = "nested too deeply";
-
-struct Strict {
-    depth: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Strict {
-    fn deeper<E: serde::de::Error>(&self) -> Result<Strict, E> {
-        match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Strict { depth }),
-            None => Err(E::custom(DEEP)),
+/// The value that is next, as a tree.
+pub(crate) fn tree(json: &mut Json<'_>) -> Read<Value> {
+    Ok(match json.peek()? {
+        Peek::Object => {
+            let mut members = Map::new();
+            json.members(|json, name| {
+                members.insert(name.clone().into_owned(), tree(json)?);
+                Ok(())
+            })?;
+            Value::Object(members)
         }
-    }
+        Peek::Array => {
+            let mut items = Vec::new();
+            json.items(|json| {
+                items.push(tree(json)?);
+                Ok(())
+            })?;
+            Value::Array(items)
+        }
+        Peek::String => Value::String(json.string()?.into_owned()),
+        _ => match json.skip()? {
+            "null" => Value::Null,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            digits => Value::Number(number(digits).ok_or_else(|| json.unexpected("a number that a double holds"))?),
+        },
+    })
 }
 
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(self.deeper()?)? {
-            items.push(item);
-        }
-        // An empty array nests as deeply as a full one.
-        self.deeper::<A::Error>()?;
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let inner = self.deeper::<A::Error>()?.depth;
-        let mut members = Map::new();
-        while let Some(name) = access.next_key::<String>()? {
-            if members.contains_key(&name) {
-                return Err(serde::de::Error::custom(format!("{DUPLICATE}`{name}`")));
-            }
-            let value = access.next_value_seed(Strict { depth: inner })?;
-            members.insert(name, value);
-        }
-        Ok(Value::Object(members))
-    }
+/// A number as serde_json has them: whole where it is written so and fits. There is no `-0` among the whole ones.
+fn number(digits: &str) -> Option<Number> {
+    let whole = digits.parse::<i64>().ok().filter(|whole| *whole != 0 || digits == "0").map(Number::from);
+    let whole = whole.or_else(|| digits.parse::<u64>().ok().map(Number::from));
+    whole.or_else(|| Number::from_f64(double(digits)?))
 }
 
 /// A place in a document: a value and the pointer that leads to it.
@@ -171,9 +121,10 @@ impl<'v> Node<'v> {
     /// A whole number written as plain digits.
     pub fn integer(&self) -> Result<i64> {
         match self.value {
-            Value::Number(number) => number
-                .as_i64()
-                .ok_or_else(|| self.error(ErrorCode::ValueOutOfRange, format!("`{number}` is not a whole number in range"))),
+            Value::Number(number) => number.as_i64().ok_or_else(|| {
+                let number = canonical::text(self.value);
+                self.error(ErrorCode::ValueOutOfRange, format!("`{number}` is not a whole number in range"))
+            }),
             _ => Err(self.mistyped("a whole number")),
         }
     }

@@ -1,7 +1,7 @@
 //! A flag and its values. Parsed once at the door: a `FlagKey`, a `FlagValue` or a `Flag` that exists is allowed, so that
 //! whatever is stored can be evaluated and put into a token.
 
-mod canonical;
+pub(crate) mod canonical;
 mod value;
 
 use std::borrow::Borrow;

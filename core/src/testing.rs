@@ -3,8 +3,6 @@
 #[cfg(feature = "crypto")]
 mod issuer;
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::claim::Dialect;
@@ -21,16 +19,16 @@ pub use issuer::TestIssuer;
 /// Errors: those of keys and values, with the pointer to the member at fault.
 pub fn flag_set(flags: &Value) -> Result<FlagSet> {
     let mut claim = String::new();
-    Dialect::Typed.encode(&typed(&Node::root(flags))?, &mut claim);
+    Dialect::Typed.encode(typed(&Node::root(flags))?.iter().map(|(key, value)| (key, value)), &mut claim);
     FlagSet::of_claim(&claim)
 }
 
-/// Flags by key, each of the type that its value has.
-fn typed(node: &Node<'_>) -> Result<BTreeMap<FlagKey, FlagValue>> {
+/// Flags, each of the type that its value has, by key as objects are.
+fn typed(node: &Node<'_>) -> Result<Vec<(FlagKey, FlagValue)>> {
     let Value::Object(flags) = node.value else {
         return Err(node.error(ErrorCode::TypeMismatch, "flags are an object with a value for each key"));
     };
-    let mut typed = BTreeMap::new();
+    let mut typed = Vec::with_capacity(flags.len());
     for (key, value) in flags {
         let node = Node { value, pointer: format!("{}/{}", node.pointer, escape(key)) };
         let flag_type = match value {
@@ -40,7 +38,7 @@ fn typed(node: &Node<'_>) -> Result<BTreeMap<FlagKey, FlagValue>> {
             _ => FlagType::Json,
         };
         let key = FlagKey::parse(key).map_err(|error| error.under(&node.pointer))?;
-        typed.insert(key, FlagValue::parse(&node, flag_type)?);
+        typed.push((key, FlagValue::parse(&node, flag_type)?));
     }
     Ok(typed)
 }

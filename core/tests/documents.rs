@@ -7,6 +7,7 @@ use flagbearer::flag::Flag;
 use flagbearer::segment::{Segment, SegmentKey};
 use flagbearer::setting::{Override, Setting, Targeting};
 use flagbearer::subject::{SubjectId, SubjectKind};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn flag(flag_type: &str, default_value: Value) -> Flag {
@@ -261,5 +262,97 @@ fn what_is_wanted_of_attributes_is_refused_where_it_is_none() {
     assert_eq!(code(r#"{"wanted":{"nested":1}}"#), ErrorCode::AttributeInvalid);
     for text in [r#"{"wanted":"#, "[]", r#""wanted""#, r#"{"wanted":1} more"#] {
         assert_eq!(code(text), ErrorCode::DocumentMalformed, "{text}");
+    }
+}
+
+/// Pieces that texts, good and bad, are put together of.
+const PIECES: [&str; 40] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"a\"",
+    "\"b\"",
+    "\"\"",
+    "\"a",
+    "\"",
+    "\\",
+    "\\u00e9",
+    "\\ud83d\\ude00",
+    "\\ud83d",
+    "\\n",
+    "\"\\n\"",
+    "\"\\u0041\"",
+    "\"é\u{1F600}\"",
+    "\u{1}",
+    "0",
+    "-0",
+    "01",
+    "1",
+    "-",
+    "1.5",
+    "1.",
+    ".5",
+    "1e3",
+    "1E-7",
+    "1e400",
+    "e",
+    "NaN",
+    "9007199254740993",
+    "18446744073709551616",
+    "true",
+    "false",
+    "null",
+    "nul",
+    " \n",
+];
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<u64>().prop_map(|bits| json!(f64::from_bits(bits))),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 48, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(|members| json!(members)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_another_library_writes_is_read_as_it_was(value in any_value()) {
+        for text in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
+            prop_assert_eq!(parse(text.as_bytes()).unwrap(), value.clone(), "{}", text);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30_000))]
+
+    #[test]
+    fn what_another_library_refuses_is_refused_and_nothing_else_but_what_is_said_twice(
+        pieces in prop::collection::vec(prop::sample::select(PIECES.as_slice()), 1..9),
+        enclosed in any::<bool>(),
+    ) {
+        let mut text = pieces.concat();
+        if enclosed {
+            text = format!("[{}]", pieces.join(","));
+        }
+        match (parse(text.as_bytes()), serde_json::from_str::<Value>(&text)) {
+            (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs, "{}", text),
+            (Err(error), Ok(_)) => prop_assert_eq!(error.code, ErrorCode::MemberDuplicate, "{}", text),
+            (ours, Err(_)) => prop_assert!(ours.is_err(), "{text}"),
+        }
     }
 }

@@ -86,9 +86,7 @@ impl CanonicalJson {
 
     /// Any JSON value as canonical text.
     pub fn of(value: &Value) -> Self {
-        let mut text = String::new();
-        canonical::write(value, &mut text);
-        Self(text.into())
+        Self(canonical::text(value).into())
     }
 }
 
@@ -118,7 +116,8 @@ impl FlagValue {
                 _ => Err(node.error(
                     ErrorCode::ValueOutOfRange,
                     format!(
-                        "`{number}` is not a whole number from -{MAX_INTEGER} to {MAX_INTEGER}, written in plain digits"
+                        "`{}` is not a whole number from -{MAX_INTEGER} to {MAX_INTEGER}, written in plain digits",
+                        canonical::text(node.value)
                     ),
                 )),
             },
@@ -224,7 +223,10 @@ fn json_allowed(node: &Node<'_>, value: &Value, depth_left: usize) -> Result<()>
             }
             Err(node.error(
                 ErrorCode::ValueOutOfRange,
-                format!("`{number}` is a whole number beyond ±{MAX_INTEGER}, which some languages would round"),
+                format!(
+                    "`{}` is a whole number beyond ±{MAX_INTEGER}, which some languages would round",
+                    canonical::text(value)
+                ),
             ))
         }
         Value::Array(items) => {

@@ -1,6 +1,10 @@
 //! An issuer's keys over time. Refreshed behind the scenes every five minutes, waited for after ten, kept for a day when the
 //! server is down; one fetch at a time; an unknown `kid` brings forward at most one fetch in thirty seconds. Seen from
 //! outside there is no state in which a bad answer takes a good key away.
+//!
+//! What is due has pauses of its own, whatever tokens come: without any keys, and for a refresh, attempts that fail are followed
+//! by 1, 2, 4, 8, 16 and then 30 seconds, so that a server which starts later than its readers is found at once, and one that is
+//! down is asked no more than eight times in the first hundred seconds.
 
 use std::sync::Arc;
 
@@ -100,7 +104,7 @@ pub(super) struct KeyCache {
     failures: u32,
     failed_at: Option<Timestamp>,
     failure: &'static str,
-    /// Whether somebody waits for a key that is not held, and when that last brought a fetch forward.
+    /// Whether somebody waits for a key that is not held, and when there was last a fetch for that.
     missed: bool,
     missed_at: Option<Timestamp>,
 }
@@ -167,7 +171,6 @@ impl KeyCache {
             return false;
         }
         self.missed = true;
-        self.missed_at = Some(now);
         true
     }
 
@@ -187,6 +190,9 @@ impl KeyCache {
         if self.under_way.take().is_some() {
             // The answer was lost: begin anew.
             self.step = self.start.clone();
+        }
+        if self.missed {
+            self.missed_at = Some(now);
         }
         self.fetches += 1;
         self.under_way = Some((self.fetches, now));

@@ -70,7 +70,7 @@ impl TestIssuer {
             Profile::WorkOs => Dialect::Keys,
         };
         let mut feature_flags = String::new();
-        dialect.encode(&flags, &mut feature_flags);
+        dialect.encode(flags.iter().map(|(key, value)| (key, value)), &mut feature_flags);
         let now = Timestamp::from_seconds(now.seconds());
         let issued_at = if expires_in > 0 { now } else { now.plus_seconds(expires_in.saturating_sub(LIFETIME)) };
         let number = self.minted.fetch_add(1, Ordering::Relaxed);

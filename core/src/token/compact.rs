@@ -6,14 +6,15 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::members::{Names, Text, Walk};
+use crate::json::Json;
 use crate::token::Algorithm;
 
 /// The longest token that is read: 64 KiB. Request headers are far smaller, so nothing legitimate is lost.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+/// How many arrays and objects are open at once in a token, where they are no flag's of ours.
+pub(crate) const MAX_DEPTH: usize = 127;
 /// The longest `kid`; it is a key into a map and nothing else.
 const MAX_KEY_ID_BYTES: usize = 128;
 
@@ -82,68 +83,34 @@ fn text(part: &str) -> Result<String> {
 }
 
 impl Header {
-    fn parse(json: &str) -> Result<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let members = HeaderMembers
-            .deserialize(&mut deserializer)
-            .and_then(|members| deserializer.end().map(|()| members))
-            .map_err(|_| malformed("the token's header is not an object of the kind that RFC 7515 §4 describes"))?;
+    fn parse(text: &str) -> Result<Self> {
+        let (mut algorithm, mut key_id, mut token_type, mut critical) = (None, None, None, false);
+        let mut json = Json::new(text, MAX_DEPTH);
+        let read = json.members(|json, name| {
+            match name.as_ref() {
+                "alg" => algorithm = Some(json.string()?),
+                "kid" => key_id = Some(json.string()?),
+                "typ" => token_type = Some(json.string()?),
+                other => {
+                    critical |= other == "crit";
+                    json.skip()?;
+                }
+            }
+            Ok(())
+        });
+        let read = read.and_then(|()| json.finish());
+        read.map_err(|_| malformed("the token's header is not an object of the kind that RFC 7515 §4 describes"))?;
         // None is understood, so each is one that must be understood and is not (RFC 7515 §4.1.11).
-        if members.critical {
+        if critical {
             return Err(malformed("the token's header has `crit`"));
         }
-        if members.key_id.as_ref().is_some_and(|key_id| key_id.len() > MAX_KEY_ID_BYTES) {
+        if key_id.as_ref().is_some_and(|key_id| key_id.len() > MAX_KEY_ID_BYTES) {
             return Err(malformed("the token's `kid` has more than 128 bytes"));
         }
         Ok(Self {
-            algorithm: Algorithm::parse(&members.algorithm.ok_or_else(|| malformed("the token's header has no `alg`"))?),
-            key_id: members.key_id.map(Cow::into_owned),
-            token_type: members.token_type.map(Cow::into_owned),
+            algorithm: Algorithm::parse(&algorithm.ok_or_else(|| malformed("the token's header has no `alg`"))?),
+            key_id: key_id.map(Cow::into_owned),
+            token_type: token_type.map(Cow::into_owned),
         })
-    }
-}
-
-struct HeaderMembers;
-
-#[derive(Default)]
-struct Members<'t> {
-    algorithm: Option<Cow<'t, str>>,
-    key_id: Option<Cow<'t, str>>,
-    token_type: Option<Cow<'t, str>>,
-    critical: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for HeaderMembers {
-    type Value = Members<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for HeaderMembers {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a header")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut members = Members::default();
-        let mut names = Names::default();
-        while let Some(Text(name)) = access.next_key()? {
-            match name.as_ref() {
-                "alg" => members.algorithm = Some(access.next_value::<Text<'de>>()?.0),
-                "kid" => members.key_id = Some(access.next_value::<Text<'de>>()?.0),
-                "typ" => members.token_type = Some(access.next_value::<Text<'de>>()?.0),
-                other => {
-                    members.critical |= other == "crit";
-                    access.next_value_seed(Walk)?;
-                }
-            }
-            names.push(name);
-        }
-        names.finish()?;
-        Ok(members)
     }
 }

@@ -1,7 +1,6 @@
 //! Public keys and sets of them (RFC 7517). A set is read leniently as a whole and strictly entry by entry: what is not
 //! understood is passed over, what is understood but unsafe is left out, and each key is good for one algorithm only.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -162,7 +161,8 @@ impl Material {
 /// An issuer's public keys, by their `kid`.
 #[derive(Debug, Default)]
 pub struct KeySet {
-    keys: BTreeMap<String, PublicKey>,
+    /// Sorted by `kid`, each once.
+    keys: Vec<PublicKey>,
 }
 
 impl KeySet {
@@ -173,17 +173,20 @@ impl KeySet {
     pub fn parse(json: &[u8]) -> Result<Self> {
         let set = document::parse(json)?;
         let entries = document::Node::root(&set).members()?.required("keys")?.items()?;
-        let mut keys: BTreeMap<String, Option<PublicKey>> = BTreeMap::new();
-        for entry in entries {
-            let Some(key_id) = entry.value.get("kid").and_then(Value::as_str) else { continue };
-            // An entry that is left out still claims its name.
-            keys.entry(key_id.to_owned()).and_modify(|key| *key = None).or_insert_with(|| read_entry(key_id, entry.value));
-        }
-        Ok(keys.into_values().flatten().collect())
+        let mut named: Vec<(&str, &Value)> =
+            entries.iter().filter_map(|entry| Some((entry.value.get("kid")?.as_str()?, entry.value))).collect();
+        named.sort_by_key(|(key_id, _)| *key_id);
+        // An entry that is left out still claims its name.
+        let alone = named.chunk_by(|(one, _), (other, _)| one == other).filter_map(|entries| match entries {
+            [(key_id, entry)] => read_entry(key_id, entry),
+            _ => None,
+        });
+        Ok(Self { keys: alone.collect() })
     }
 
     pub fn get(&self, key_id: &str) -> Option<&PublicKey> {
-        self.keys.get(key_id)
+        let place = self.keys.binary_search_by(|key| key.key_id.as_str().cmp(key_id)).ok()?;
+        self.keys.get(place)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -191,7 +194,7 @@ impl KeySet {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
-        self.keys.values()
+        self.keys.iter()
     }
 
     /// The set as it is published, sorted by `kid`: public members alone, each with `use`, `alg` and `kid`.
@@ -205,10 +208,13 @@ impl KeySet {
     }
 }
 
-/// Of several keys with one `kid` the last one stays; those that we make are thumbprints, and so the same key.
+/// Of several keys with one `kid` one stays; those that we make are thumbprints, and so the same key.
 impl FromIterator<PublicKey> for KeySet {
     fn from_iter<I: IntoIterator<Item = PublicKey>>(keys: I) -> Self {
-        Self { keys: keys.into_iter().map(|key| (key.key_id.clone(), key)).collect() }
+        let mut keys: Vec<PublicKey> = keys.into_iter().collect();
+        keys.sort_by(|one, other| one.key_id.cmp(&other.key_id));
+        keys.dedup_by(|one, other| one.key_id == other.key_id);
+        Self { keys }
     }
 }
 

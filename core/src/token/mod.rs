@@ -22,8 +22,8 @@ pub use algorithm::Algorithm;
 pub use claims::{AccessToken, Asked, IdToken, Person};
 #[cfg(feature = "crypto")]
 pub(crate) use compact::BASE64URL;
-pub(crate) use compact::Compact;
 pub use compact::MAX_TOKEN_BYTES;
+pub(crate) use compact::{Compact, MAX_DEPTH};
 #[cfg(feature = "crypto")]
 pub use foreign::{Expected, ForeignClaims, ForeignToken};
 #[cfg(feature = "crypto")]

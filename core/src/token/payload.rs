@@ -2,16 +2,15 @@
 //! the wrong kind make the whole token malformed; a time written as a string or `null` is never taken for absent.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use jiter::Peek;
 
-use crate::claim::{Claim, ReadClaim, malformed, read_integer};
+use super::MAX_DEPTH;
+use crate::claim::{Claim, malformed, read_claim, read_integer};
 use crate::error::{Error, ErrorCode, Result};
 use crate::flag::MAX_INTEGER;
 use crate::flag_set::Flags;
-use crate::members::{Names, Text, Walk};
+use crate::json::{Json, Read, double};
 
 type Member<'t> = Option<Cow<'t, str>>;
 
@@ -43,12 +42,40 @@ pub(crate) struct Payload<'t> {
 }
 
 impl<'t> Payload<'t> {
-    pub fn parse(json: &'t str) -> Result<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        Claims
-            .deserialize(&mut deserializer)
-            .and_then(|payload| deserializer.end().map(|()| payload))
-            .map_err(|error| Error::new(ErrorCode::TokenMalformed, format!("the token's claims cannot be read: {error}")))
+    pub fn parse(text: &'t str) -> Result<Self> {
+        let mut payload = Self::default();
+        let mut json = Json::new(text, MAX_DEPTH);
+        let read = json.members(|json, name| payload.read(json, name)).and_then(|()| json.finish());
+        let read = read
+            .and_then(|()| if json.passed_beyond() { Err(json.unexpected("a number that a double holds")) } else { Ok(()) });
+        read.map_err(|fault| Error::new(ErrorCode::TokenMalformed, format!("the token's claims cannot be read: {fault}")))?;
+        Ok(payload)
+    }
+
+    fn read(&mut self, json: &mut Json<'t>, name: &str) -> Read<()> {
+        match name {
+            "iss" => self.issuer = Some(json.string()?),
+            "sub" => self.subject = Some(json.string()?),
+            "aud" => self.audience = Some(Audience::read(json)?),
+            "client_id" => self.client_id = Some(json.string()?),
+            "azp" => self.authorized_party = Some(json.string()?),
+            "jti" => self.token_id = Some(json.string()?),
+            "exp" => self.expires_at = Some(time(json)?),
+            "nbf" => self.not_before = Some(time(json)?),
+            "iat" => self.issued_at = Some(time(json)?),
+            "org_id" => self.organization = Some(json.string()?),
+            "org_code" => {
+                let code = json.string()?;
+                self.organization.get_or_insert(code);
+            }
+            "flags_rev" => {
+                let revision = read_integer(json.skip()?).filter(|revision| *revision >= 0);
+                self.flags_revision = Some(revision.ok_or_else(|| json.unexpected("a revision"))?);
+            }
+            "feature_flags" => self.flags = Some(read_claim(json)?),
+            _ => drop(json.skip()?),
+        }
+        Ok(())
     }
 }
 
@@ -69,77 +96,30 @@ impl Payload<'_> {
     }
 }
 
-struct Claims;
-
-impl<'de> DeserializeSeed<'de> for Claims {
-    type Value = Payload<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Claims {
-    type Value = Payload<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of claims")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut payload = Payload::default();
-        let mut names = Names::with_capacity(24);
-        while let Some(Text(name)) = access.next_key()? {
-            match name.as_ref() {
-                "iss" => payload.issuer = text(&mut access)?,
-                "sub" => payload.subject = text(&mut access)?,
-                "aud" => payload.audience = Some(access.next_value()?),
-                "client_id" => payload.client_id = text(&mut access)?,
-                "azp" => payload.authorized_party = text(&mut access)?,
-                "jti" => payload.token_id = text(&mut access)?,
-                "exp" => payload.expires_at = time(&name, &mut access)?,
-                "nbf" => payload.not_before = time(&name, &mut access)?,
-                "iat" => payload.issued_at = time(&name, &mut access)?,
-                "org_id" => payload.organization = text(&mut access)?,
-                "org_code" => {
-                    let code = text(&mut access)?;
-                    payload.organization = payload.organization.or(code);
-                }
-                "flags_rev" => {
-                    let revision = access.next_value::<&RawValue>()?;
-                    let revision = read_integer(revision.get()).filter(|revision| *revision >= 0);
-                    payload.flags_revision =
-                        Some(revision.ok_or_else(|| A::Error::custom("`flags_rev` is not a revision"))?);
-                }
-                "feature_flags" => payload.flags = Some(access.next_value_seed(ReadClaim)?),
-                _ => access.next_value_seed(Walk)?,
-            }
-            names.push(name);
-        }
-        names.finish()?;
-        Ok(payload)
-    }
-}
-
-fn text<'de, A: MapAccess<'de>>(access: &mut A) -> Result<Member<'de>, A::Error> {
-    Ok(Some(access.next_value::<Text<'de>>()?.0))
-}
-
 /// A NumericDate between 1970 and 2^53 − 1 seconds, in milliseconds.
-fn time<'de, A: MapAccess<'de>>(name: &str, access: &mut A) -> Result<Option<f64>, A::Error> {
-    let raw = access.next_value::<&RawValue>()?.get();
-    serde_json::from_str::<f64>(raw)
-        .ok()
+fn time(json: &mut Json<'_>) -> Read<f64> {
+    let text = json.skip()?;
+    double(text)
         // A negative one is refused, zero too.
-        .filter(|seconds| raw.starts_with(|c: char| c.is_ascii_digit()) && *seconds <= MAX_INTEGER as f64)
-        .map(|seconds| Some(seconds * 1000.0))
-        .ok_or_else(|| A::Error::custom(format!("`{name}` is not a time in seconds since 1970")))
+        .filter(|seconds| text.starts_with(|c: char| c.is_ascii_digit()) && *seconds <= MAX_INTEGER as f64)
+        .map(|seconds| seconds * 1000.0)
+        .ok_or_else(|| json.unexpected("a time in seconds since 1970"))
 }
 
 /// `aud`: one string or an array of them (RFC 7519 §4.1.3).
 pub(crate) struct Audience<'t>(Vec<Cow<'t, str>>);
 
-impl Audience<'_> {
+impl<'t> Audience<'t> {
+    fn read(json: &mut Json<'t>) -> Read<Self> {
+        let mut entries = Vec::new();
+        if json.peek()? == Peek::Array {
+            json.items(|json| json.string().map(|entry| entries.push(entry)))?;
+        } else {
+            entries.push(json.string()?);
+        }
+        Ok(Self(entries))
+    }
+
     pub fn contains(&self, audience: &str) -> bool {
         self.0.iter().any(|entry| entry == audience)
     }
@@ -147,35 +127,5 @@ impl Audience<'_> {
     #[cfg(feature = "crypto")]
     pub fn entries(&self) -> Vec<String> {
         self.0.iter().map(|entry| entry.clone().into_owned()).collect()
-    }
-}
-
-impl<'de> Deserialize<'de> for Audience<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AudienceVisitor;
-        impl<'de> Visitor<'de> for AudienceVisitor {
-            type Value = Audience<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of strings")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Audience(vec![Cow::Borrowed(text)]))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Audience(vec![Cow::Owned(text.to_owned())]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(Text(entry)) = access.next_element()? {
-                    entries.push(entry);
-                }
-                Ok(Audience(entries))
-            }
-        }
-        deserializer.deserialize_any(AudienceVisitor)
     }
 }
