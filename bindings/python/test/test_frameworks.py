@@ -6,7 +6,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from issuer import Issuer, send
+from issuer import Issuer
+from web import send
 
 from flagbearer import Flagbearer, FlagSet
 
