@@ -123,6 +123,7 @@ module.exports = (core) => class FlagSet {
   }
 
   pick(keys) {
+    if (keys !== 'all' && !Array.isArray(keys)) throw new FlagbearerError('CONFIGURATION_INVALID', 'flags are picked by an array of their keys, or with `all`')
     const wanted = keys === 'all' ? new Set([...Object.keys(this.getAllFlags()), ...this.#unreadables.keys()]) : keys
     const found = Array.from(wanted, (key) => [key, this.#details(key)]).filter(([, { errorCode }]) => errorCode !== 'FLAG_NOT_FOUND')
     return found.map(([key, { type, value, reason, errorCode }]) => [key, errorCode === undefined ? { type, value, reason } : { errorCode }])

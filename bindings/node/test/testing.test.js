@@ -44,7 +44,9 @@ test('what no server would mint is refused with its place', () => {
   const issuer = new TestIssuer()
   assert.throws(() => issuer.token({ flags: { big: 2 ** 53 } }), refused('VALUE_OUT_OF_RANGE', '/flags/big'))
   assert.throws(() => issuer.token({ audience: 'api' }), (error) => error.pointer === '/audience')
-  assert.throws(() => new TestIssuer({ profile: 'auth0' }), refused('CONFIGURATION_INVALID'))
+  for (const options of [{ profile: 'auth0' }, { clientID: 'app' }, { issuer: 5 }]) {
+    assert.throws(() => new TestIssuer(options), refused('CONFIGURATION_INVALID'))
+  }
 })
 
 test('a set of given flags has them with the types of their values', () => {
@@ -62,6 +64,9 @@ test('what cannot be a flag makes no set, and says which it is', () => {
   assert.throws(() => FlagSet.of({ on: true, gone: null }), (error) => error instanceof FlagbearerError && error.pointer === '/gone')
   assert.throws(() => FlagSet.of({ nothing: NaN }), (error) => error.pointer === '/nothing')
   assert.throws(() => FlagSet.of({ big: -(2 ** 53) }), refused('VALUE_OUT_OF_RANGE', '/big'))
+  const circle = {}
+  circle.circle = circle
+  for (const unwritable of [{ limit: 1n }, { circle }]) assert.throws(() => FlagSet.of(unwritable), refused('DOCUMENT_MALFORMED', ''))
   for (const none of [undefined, null, 'x', []]) assert.throws(() => FlagSet.of(none), refused('TYPE_MISMATCH', ''))
 })
 
@@ -107,4 +112,5 @@ test('what is picked for a browser is what can be read of the flags that are nam
   const limit = ['limit', { type: 'integer', value: 5000, reason: 'CACHED' }]
   assert.deepEqual(flags.pick(['limit', 'gone']), [limit])
   assert.deepEqual(flags.pick('all').map(([key]) => key).sort(), Object.keys(FLAGS).sort())
+  for (const none of [undefined, null, 'limit', { limit: true }]) assert.throws(() => flags.pick(none), refused('CONFIGURATION_INVALID'))
 })

@@ -2,10 +2,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clock import Clock
 from issuer import Issuer
 from server import Server
 
-from flagbearer import Flagbearer
+from flagbearer import Flagbearer, _reader, _watermark
 
 
 @pytest.fixture
@@ -18,6 +19,14 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture
 def reader(issuer: Issuer) -> Flagbearer:
     return Flagbearer(issuer=issuer.url, audience="api")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (_reader, _watermark):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 @pytest.fixture

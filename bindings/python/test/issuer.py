@@ -2,15 +2,15 @@
 so that the reader is not tested against itself."""
 
 import json
-import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
+from web import Web, send
 
 KEYS: dict[str, Callable[[], Any]] = {
     "EdDSA": ed25519.Ed25519PrivateKey.generate,
@@ -19,25 +19,10 @@ KEYS: dict[str, Callable[[], Any]] = {
 }
 
 
-class Issuer:
+class Issuer(Web):
     def __init__(self, algorithm: str = "EdDSA") -> None:
-        self.urls: list[str] = []
+        super().__init__()
         self.rotate(algorithm)
-        issuer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                issuer.urls.append(self.path)
-                issuer.answer(self)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda request, address: None  # readers hang up on purpose
-        self.server.block_on_close = False
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """What the server does with a request; publishes the keys unless a test says otherwise."""
@@ -57,17 +42,3 @@ class Issuer:
         }  # fmt: skip
         headers = {"typ": "at+jwt", "kid": self.kid, **(header or {})}
         return jwt.encode({**usual, **claims}, self.key, self.algorithm, headers)
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-def send(request: BaseHTTPRequestHandler, status: int, body: Any, **headers: str) -> None:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request.send_response(status)
-    for name, value in headers.items():
-        request.send_header(name, value)
-    request.send_header("Content-Length", str(len(content)))
-    request.end_headers()
-    request.wfile.write(content)

@@ -36,12 +36,16 @@ def address(output: IO[bytes], process: "subprocess.Popen[bytes]") -> str:
 
 
 class Server:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, public_url: str | None = None) -> None:
+        """In a folder where one has run before it goes on with its database. ``public_url``: the issuer, where it is not the
+        address that it listens on."""
         assert BINARY.exists(), f"there is no {BINARY}: `cargo build --workspace` makes it"
         environment = {**os.environ, "FLAGBEARER_ADMIN_KEY": ADMIN_KEY, "FLAGBEARER_LOG": LOG_LEVEL}
         arguments = ["serve", "--listen", "127.0.0.1:0", "--database-url", f"sqlite:{folder}/flagbearer.db"]
         arguments += ["--key-file", str(folder / "flagbearer.key")]
-        with log(folder).open("wb") as errors:
+        if public_url is not None:
+            arguments += ["--public-url", public_url]
+        with log(folder).open("ab") as errors:
             self.process = subprocess.Popen(
                 [BINARY, *arguments], env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=errors
             )

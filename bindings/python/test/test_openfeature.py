@@ -1,7 +1,9 @@
 """The provider behind the real OpenFeature SDK, and exposures through the real OpenTelemetry SDK."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from flagbearer import FlagSet
 from flagbearer.openfeature import FlagbearerProvider, reading
 from flagbearer.opentelemetry import on_read
-from flagbearer.testing import TestIssuer
+from flagbearer.testing import TestIssuer, follow_watermarks
 
 FLAGS = {"on": True, "variant": "b", "limit": 5000, "config": {"model": "large"}}
 
@@ -51,6 +53,23 @@ def test_what_cannot_be_read_is_the_default_with_openfeatures_code(client: OpenF
         ]:
             assert (details.value, details.reason, details.error_code) == (value, "ERROR", code)
             assert details.error_message
+
+
+VECTORS: Any = json.loads((Path(__file__).parents[3] / "tests/vectors/watermarks.json").read_text())
+READS = [(case, read) for case in VECTORS["cases"] for read in case["reads"]]
+# OpenFeature takes no other JSON for an object.
+READS = [(case, read) for case, read in READS if read["type"] != "json" or isinstance(read["value"], dict | list)]
+assert {read["reason"] for _, read in READS} == {"CACHED", "DISABLED", "STALE", "ERROR"}
+
+
+@pytest.mark.parametrize(("case", "read"), [pytest.param(*item, id=f"{item[0]['name']}: {item[1]['key']}") for item in READS])
+def test_what_a_watermark_overrules_is_told_through_openfeature(client: OpenFeatureClient, case: Any, read: Any) -> None:
+    told = [{"at": one["at"], "watermark": one["watermark"]} for one in case["watermarks"]]
+    flag_set, _ = follow_watermarks({"issuer": VECTORS["issuer"], "jwks": VECTORS["jwks"], "watermarks": told})
+    kind = "object" if read["type"] == "json" else read["type"]
+    with reading(flag_set(case["token"])):
+        details = getattr(client, f"get_{kind}_details")(read["key"], read["default"])
+    assert (details.value, details.reason, details.error_code) == (read["value"], read["reason"], read.get("error"))
 
 
 def test_without_a_token_the_default_is_answered_and_says_why(client: OpenFeatureClient) -> None:

@@ -1,4 +1,5 @@
-"""The wheel as its users get it: installed into an empty environment of each Python that is here, and used from there."""
+"""The wheel as its users get it: installed into an empty environment of each Python that is here, used from there, and held to
+the vectors."""
 
 import os
 import re
@@ -51,6 +52,12 @@ def test_one_wheel_is_for_every_python(wheel: Path, python: str, tmp_path: Path)
     subprocess.run([*pip, "install", "--quiet", "--no-index", wheel], check=True)
     used = subprocess.run([inside, "-c", USE], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (used.stdout, used.stderr) == ("TOKEN_MALFORMED\n", "")
+    # Only now: the package itself needs nothing.
+    subprocess.run([*pip, "install", "--quiet", "pytest"], check=True)
+    run = [inside, "-m", "pytest", "--quiet", "--noconftest", "-p", "no:cacheprovider"]
+    vectors = Path(__file__).with_name("test_vectors.py")
+    ran = subprocess.run([*run, vectors], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_the_wheel_has_its_types_and_the_version_of_the_project(wheel: Path) -> None:

@@ -9,14 +9,16 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
 import jwt
 import pytest
-from issuer import Issuer, send
+from clock import Clock
+from issuer import Issuer
+from web import Web, send
 
-from flagbearer import Flagbearer, FlagbearerError, FlagSet, _reader
+from flagbearer import Flagbearer, FlagbearerError, FlagSet
+from flagbearer.testing import TestIssuer
 
 
 def refused(code: str, work: Any) -> None:
@@ -24,25 +26,6 @@ def refused(code: str, work: Any) -> None:
         work()
     assert error.value.code == code, str(error.value)
     assert str(error.value)
-
-
-class Clock(SimpleNamespace):
-    """`time`, moved forward."""
-
-    ahead = 0.0
-
-    def __init__(self) -> None:
-        super().__init__(sleep=time.sleep, monotonic=time.monotonic)
-
-    def time(self) -> float:
-        return time.time() + self.ahead
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(_reader, "time", clock)
-    return clock
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256"])
@@ -150,14 +133,15 @@ def test_keys_serve_on_while_the_server_is_down_and_are_refreshed_when_it_is_bac
 
 
 def test_keys_serve_on_when_the_server_is_gone(issuer: Issuer, reader: Flagbearer, clock: Clock) -> None:
-    token = issuer.token(exp=int(time.time()) + 100 * 3600)
-    reader.verify(token)
+    known, *unseen = (issuer.token(jti=f"token_{i}", exp=int(time.time()) + 100 * 3600) for i in range(4))
+    reader.verify(known)
     issuer.stop()
-    for hours in (0.1, 1.0, 23.0):
+    for hours, token in zip((0.1, 1.0, 23.0), unseen, strict=True):
         clock.ahead = hours * 3600
-        assert reader.verify(token).get_boolean_flag("new_ai_model", False)
+        for one in (token, known):
+            assert reader.verify(one).get_boolean_flag("new_ai_model", False)
     clock.ahead = 25 * 3600
-    refused("KEYS_UNAVAILABLE", lambda: reader.verify(token))
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(known))
 
 
 def endless(request: Any) -> None:
@@ -175,25 +159,95 @@ def broken_off(request: Any) -> None:
 
 
 BAD_ANSWERS = {
-    "a status other than 200": lambda request: send(request, 404, b""),
-    "a redirect": lambda request: send(request, 302, b"", Location="/elsewhere"),
-    "a page": lambda request: send(request, 200, b"<html>"),
-    "nothing": lambda request: send(request, 200, b""),
-    "no keys": lambda request: send(request, 200, {"keys": []}),
-    "a body that does not end": endless,
-    "a body that breaks off": broken_off,
-    "a connection that breaks off": lambda request: request.connection.close(),
+    "a status other than 200": (lambda request: send(request, 404, b""), "status 200"),
+    "a redirect": (lambda request: send(request, 302, b"", Location="/elsewhere"), "redirects not followed"),
+    "a page": (lambda request: send(request, 200, b"<html>"), "no set of keys"),
+    "nothing": (lambda request: send(request, 200, b""), "no set of keys"),
+    "no keys": (lambda request: send(request, 200, {"keys": []}), "no set of keys"),
+    "a body that does not end": (endless, "1 MiB"),
+    "a body that breaks off": (broken_off, "status 200"),
+    "a connection that breaks off": (lambda request: request.connection.close(), "status 200"),
 }
 
 
-@pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
+@pytest.mark.parametrize(("answer", "why"), BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
 def test_a_bad_answer_makes_keys_unavailable_and_the_server_is_not_asked_again_at_once(
-    issuer: Issuer, reader: Flagbearer, answer: Any
+    issuer: Issuer, reader: Flagbearer, answer: Any, why: str
 ) -> None:
     issuer.answer = answer  # type: ignore[method-assign]
-    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
-    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    for _ in range(2):
+        with pytest.raises(FlagbearerError, match=why) as error:
+            reader.verify(issuer.token())
+        assert error.value.code == "KEYS_UNAVAILABLE"
     assert issuer.urls == ["/.well-known/jwks.json"]
+
+
+@pytest.mark.parametrize("error", [OSError, SystemExit, asyncio.CancelledError])
+def test_whatever_a_fetch_raises_ends_nobody(error: type[BaseException]) -> None:
+    def fetch(url: str) -> bytes:
+        raise error
+
+    issuer = TestIssuer()
+    reader = Flagbearer(issuer=ISSUER, audience="app", fetch=fetch)
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+
+
+MOST = 1024 * 1024
+
+
+def test_an_answer_may_have_a_mebibyte_and_not_a_byte_more(issuer: Issuer) -> None:
+    for size, code in [(MOST, None), (MOST + 1, "KEYS_UNAVAILABLE")]:
+        body = json.dumps(issuer.jwks).encode().ljust(size)
+        issuer.answer = lambda request, body=body: send(request, 200, body)  # type: ignore[misc]
+        for options in ({}, {"fetch": lambda url, body=body: body}):
+            reader = Flagbearer(issuer=issuer.url, audience="api", **options)
+            try:
+                assert reader.verify(issuer.token()) and code is None
+            except FlagbearerError as error:
+                assert error.code == code, str(error)
+
+
+def test_a_body_that_is_longer_is_not_read_to_its_end(issuer: Issuer, reader: Flagbearer) -> None:
+    sent, hung_up = 0, threading.Event()
+
+    def answer(request: Any) -> None:
+        nonlocal sent
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(json.dumps(issuer.jwks).encode())
+        try:
+            # Far more than what waits between two sockets.
+            while sent < 64 * MOST:
+                sent += request.wfile.write(b" " * 65536)
+        except OSError:
+            hung_up.set()
+
+    issuer.answer = answer  # type: ignore[method-assign]
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    assert hung_up.wait(20), f"{sent} bytes were read"
+
+
+DISCOVERY = "/.well-known/openid-configuration"
+
+
+@pytest.mark.parametrize("moved", [DISCOVERY, "/keys"])
+def test_no_redirect_leads_a_reader_elsewhere(issuer: Issuer, moved: str) -> None:
+    elsewhere = Web()
+    answers = {DISCOVERY: {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}, "/keys": issuer.jwks}
+
+    def answer(request: Any) -> None:
+        if request.path == moved:
+            send(request, 307, b"", Location=elsewhere.url + moved)
+        else:
+            send(request, 200, answers[request.path])
+
+    issuer.answer = answer  # type: ignore[method-assign]
+    elsewhere.answer = lambda request: send(request, 200, answers[request.path])  # type: ignore[method-assign]
+    reader = Flagbearer(issuer=issuer.url, audience="api", discovery=True)
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    assert (issuer.urls[-1], elsewhere.urls) == (moved, [])
+    elsewhere.stop()
 
 
 @pytest.mark.parametrize("slowly", [False, True], ids=["never answers", "answers byte by byte"])
@@ -239,7 +293,15 @@ BAD_SETTINGS: list[dict[str, Any]] = [
     {"issuer": ISSUER, "audience": "api", "profile": "auth0"}, {"issuer": ISSUER, "audience": "api", "leeway": 61},
     {"issuer": ISSUER, "audience": "api", "leeway": "5"}, {"issuer": ISSUER, "audience": "api", "leeway": float("nan")},
     {"issuer": ISSUER, "audience": "api", "jwks_uri": "file:///etc/passwd"}, {"issuer": ISSUER, "audience": "api", "discovery": "yes"},
+    {"issuer": ISSUER, "audience": "api", "fetch": ISSUER}, {"issuer": ISSUER, "audience": "api", "on_read": True},
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["issuer", "audience", "leeway", "jwks_uri", "discovery", "follow_watermark", "fetch", "on_read"])
+def test_a_setting_of_the_wrong_type_is_named(name: str) -> None:
+    settings: Any = {"issuer": ISSUER, "audience": "api", name: [ISSUER]}
+    with pytest.raises(FlagbearerError, match=f"`{name}` must be .*, not `list`"):
+        Flagbearer(**settings)
 
 
 @pytest.mark.parametrize("settings", BAD_SETTINGS, ids=str)

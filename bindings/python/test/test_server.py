@@ -44,5 +44,7 @@ def test_a_changed_rule_is_seen_after_the_refresh(server: Server) -> None:
     assert flags_now.changed_from(flags_then) == ["ai_token_limit", "new_ai_model"]
     assert flags_now.organization == "org_x" and flags_now.flags_revision == newer["flags_rev"]
 
+    unseen = server.refresh(application, newer)
     server.stop()
-    assert reader.verify(newer["access_token"]).get_boolean_flag("new_ai_model", False) is True
+    for tokens in (unseen, newer):
+        assert reader.verify(tokens["access_token"]).get_boolean_flag("new_ai_model", False) is True

@@ -2,8 +2,10 @@ package dev.flagbearer
 
 import com.sun.net.httpserver.HttpExchange
 import dev.flagbearer.internal.NativeOptions
+import java.io.IOException
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration.Companion.hours
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.minutes
@@ -12,6 +14,8 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.runBlocking
+import kotlinx.serialization.json.Json
+import kotlinx.serialization.json.jsonObject
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -122,11 +126,15 @@ class FlagbearerTest {
     }
 
     @Test
-    fun `three rotations refuse no token`() {
-        for ((rotation, algorithm) in listOf("EdDSA", "ES256", "RS256", "EdDSA").withIndex()) {
-            ahead = 31.seconds * rotation
+    fun `three rotations refuse no token of the new key, nor of the one before`() {
+        verify(issuer.token())
+        for ((rotation, algorithm) in listOf("ES256", "RS256", "EdDSA").withIndex()) {
+            val former = Json.parseToJsonElement(issuer.jwks).jsonObject.list("keys").first()
+            val unseen = issuer.token(mapOf("jti" to "token_2"))
             issuer.rotate(algorithm)
-            verify(issuer.token())
+            issuer.jwks = json("keys" to Json.parseToJsonElement(issuer.jwks).jsonObject.list("keys") + former).toString()
+            ahead = 31.seconds * (rotation + 1)
+            for (token in listOf(issuer.token(), unseen)) verify(token)
         }
         assertEquals(4, issuer.paths.size)
     }
@@ -144,15 +152,17 @@ class FlagbearerTest {
 
     @Test
     fun `keys serve on when the server is gone, for a day`() {
-        val token = issuer.token(mapOf("exp" to System.currentTimeMillis() / 1000 + 100 * 3600))
-        verify(token)
+        val (known, unseen) = List(4) {
+            issuer.token(mapOf("jti" to "$it", "exp" to System.currentTimeMillis() / 1000 + 100 * 3600))
+        }.let { it.first() to it.drop(1) }
+        verify(known)
         issuer.close()
-        for (passed in listOf(0.1.hours, 1.hours, 23.hours)) {
+        for ((passed, token) in listOf(0.1.hours, 1.hours, 23.hours) zip unseen) {
             ahead = passed
-            assertTrue(verify(token).getBooleanFlag("new_ai_model", false))
+            for (one in listOf(token, known)) assertTrue(verify(one).getBooleanFlag("new_ai_model", false))
         }
         ahead = 25.hours
-        refused<FlagbearerException.KeysUnavailable>("KEYS_UNAVAILABLE", token)
+        refused<FlagbearerException.KeysUnavailable>("KEYS_UNAVAILABLE", known)
     }
 
     @TestFactory
@@ -171,7 +181,7 @@ class FlagbearerTest {
                 exchange.sendResponseHeaders(200, 1000)
                 exchange.responseBody.write(issuer.jwks.toByteArray())
                 exchange.responseBody.flush()
-                throw java.io.IOException("broken off on purpose")
+                throw IOException("broken off on purpose")
             },
         )
         return answers.map { (name, answer) ->
@@ -189,10 +199,70 @@ class FlagbearerTest {
     }
 
     @Test
+    fun `an answer may have a mebibyte, and not a byte more`() {
+        for ((size, code) in listOf(MEBIBYTE to null, MEBIBYTE + 1 to "KEYS_UNAVAILABLE")) {
+            val body = issuer.jwks.padEnd(size)
+            issuer.answer = { it.send(200, body) }
+            for (fetch in listOf(null, Fetch { body.toByteArray() })) {
+                reader(fetch).use { assertEquals(code, codeOf { runBlocking { it.verify(issuer.token()) } }) }
+            }
+        }
+    }
+
+    @Test
+    fun `a body that is longer is not read to its end`() {
+        val sent = AtomicInteger()
+        val hungUp = CountDownLatch(1)
+        issuer.answer = { exchange ->
+            exchange.sendResponseHeaders(200, 0)
+            exchange.responseBody.write(issuer.jwks.toByteArray())
+            val blanks = ByteArray(65_536) { ' '.code.toByte() }
+            try {
+                // Far more than what waits between two sockets.
+                while (sent.get() < 64 * MEBIBYTE) {
+                    exchange.responseBody.write(blanks)
+                    sent.addAndGet(blanks.size)
+                }
+            } catch (_: IOException) {
+                hungUp.countDown()
+            }
+        }
+        refused<FlagbearerException.KeysUnavailable>("KEYS_UNAVAILABLE", issuer.token())
+        assertTrue(hungUp.await(20, TimeUnit.SECONDS), "$sent bytes were read")
+    }
+
+    @TestFactory
+    fun `no redirect leads a reader elsewhere`() = listOf(DISCOVERY, "/keys").map { moved ->
+        dynamicTest(moved) {
+            val discovery = json("issuer" to issuer.url, "jwks_uri" to "${issuer.url}/keys").toString()
+            val answers = mapOf(DISCOVERY to discovery, "/keys" to issuer.jwks)
+            Web().use { elsewhere ->
+                elsewhere.answer = { it.send(200, answers.getValue(it.requestURI.path)) }
+                issuer.answer = {
+                    val path = it.requestURI.path
+                    if (path == moved) it.send(307, "", "Location" to elsewhere.url + moved) else it.send(200, answers.getValue(path))
+                }
+                Flagbearer(issuer.url, "api", discovery = true).use { reader ->
+                    assertEquals("KEYS_UNAVAILABLE", codeOf { runBlocking { reader.verify(issuer.token()) } })
+                }
+                assertEquals(moved to emptyList<String>(), issuer.paths.last() to elsewhere.paths)
+            }
+        }
+    }
+
+    @Test
     fun `a server that never answers is given up`() {
         val done = CountDownLatch(1)
         issuer.answer = { done.await(30, TimeUnit.SECONDS) }
         refused<FlagbearerException.KeysUnavailable>("KEYS_UNAVAILABLE", issuer.token())
+        done.countDown()
+    }
+
+    @Test
+    fun `a client that blocks is given up`() {
+        val done = CountDownLatch(1)
+        val blocking = reader(fetch = { done.await(); issuer.jwks.toByteArray() })
+        assertThrows(FlagbearerException.KeysUnavailable::class.java) { runBlocking { blocking.verify(issuer.token()) } }
         done.countDown()
     }
 
@@ -309,5 +379,9 @@ class FlagbearerTest {
         assertTrue(verify(token).getBooleanFlag("new_ai_model", false))
         val closed = reader().apply { close() }
         assertThrows(IllegalStateException::class.java) { runBlocking { closed.verify(token) } }
+    }
+    private companion object {
+        const val DISCOVERY = "/.well-known/openid-configuration"
+        const val MEBIBYTE = 1024 * 1024
     }
 }

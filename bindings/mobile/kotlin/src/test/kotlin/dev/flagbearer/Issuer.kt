@@ -1,8 +1,5 @@
 package dev.flagbearer
 
-import com.sun.net.httpserver.HttpExchange
-import com.sun.net.httpserver.HttpServer
-import java.net.InetSocketAddress
 import java.security.KeyPair
 import java.security.KeyPairGenerator
 import java.security.Signature
@@ -11,8 +8,6 @@ import java.security.interfaces.EdECPublicKey
 import java.security.interfaces.RSAPublicKey
 import java.security.spec.ECGenParameterSpec
 import java.util.Base64
-import java.util.concurrent.CopyOnWriteArrayList
-import java.util.concurrent.Executors
 import java.util.concurrent.atomic.AtomicInteger
 import kotlinx.serialization.json.JsonObject
 
@@ -24,14 +19,7 @@ fun base64url(bytes: ByteArray): String = base64.encodeToString(bytes)
  * An issuer for tests: a key, a server that publishes it and can be made to fail, and tokens signed by the JDK, so that the
  * reader is not tested against itself.
  */
-class Issuer(algorithm: String = "EdDSA") : AutoCloseable {
-    /** What was asked for, in order. */
-    val paths: MutableList<String> = CopyOnWriteArrayList()
-
-    /** What the server does with a request; publishes the keys unless a test says otherwise. */
-    @Volatile
-    var answer: (HttpExchange) -> Unit = { it.send(200, jwks) }
-
+class Issuer(algorithm: String = "EdDSA") : Web() {
     private lateinit var keys: KeyPair
     private lateinit var algorithm: String
     lateinit var kid: String
@@ -39,22 +27,8 @@ class Issuer(algorithm: String = "EdDSA") : AutoCloseable {
 
     init {
         rotate(algorithm)
+        answer = { it.send(200, jwks) }
     }
-
-    private val threads = Executors.newCachedThreadPool { Thread(it).apply { isDaemon = true } }
-    private val server = HttpServer.create(InetSocketAddress("127.0.0.1", 0), 0).apply {
-        executor = threads
-        createContext("/") { exchange ->
-            paths += exchange.requestURI.path
-            try {
-                answer(exchange)
-            } finally {
-                exchange.close()
-            }
-        }
-        start()
-    }
-    val url = "http://127.0.0.1:${server.address.port}"
 
     fun rotate(algorithm: String) {
         this.algorithm = algorithm
@@ -101,21 +75,9 @@ class Issuer(algorithm: String = "EdDSA") : AutoCloseable {
         return "$input.${base64url(signature)}"
     }
 
-    override fun close() {
-        server.stop(0)
-        threads.shutdownNow()
-    }
-
     private companion object {
         val count = AtomicInteger()
     }
 }
 
 operator fun JsonObject.plus(other: JsonObject): JsonObject = JsonObject(toMap() + other.toMap())
-
-fun HttpExchange.send(status: Int, body: String, vararg headers: Pair<String, String>) {
-    val bytes = body.toByteArray()
-    headers.forEach { (name, value) -> responseHeaders.add(name, value) }
-    sendResponseHeaders(status, if (bytes.isEmpty()) -1 else bytes.size.toLong())
-    if (bytes.isNotEmpty()) responseBody.write(bytes)
-}

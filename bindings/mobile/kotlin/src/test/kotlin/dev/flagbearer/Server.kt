@@ -12,21 +12,33 @@ import kotlinx.serialization.json.JsonElement
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.jsonObject
 
-/** A real Flagbearer server: the binary that `cargo build` made, on a database of its own. */
-class Server : AutoCloseable {
+/**
+ * A real Flagbearer server: the binary that `cargo build` made, on a database of its own.
+ *
+ * @param publicUrl the issuer, where it is not the address that it listens on
+ */
+class Server(private val publicUrl: String? = null) : AutoCloseable {
     private val folder = createTempDirectory("flagbearer").toFile()
     private val client = HttpClient.newHttpClient()
-    private val process: Process
+    private lateinit var process: Process
 
-    /** Its public URL, and the issuer of its default environment. */
-    val url: String
+    /** The address that it listens on: another one after each [start]. */
+    lateinit var url: String
+        private set
 
     init {
+        start()
+    }
+
+    /** Again, after [stop], on the same database. */
+    fun start() {
         val binary = System.getenv("FLAGBEARER_BINARY")?.let(::File) ?: PROJECT.resolve("target/debug/flagbearer")
         check(binary.exists()) { "there is no $binary: `cargo build --workspace` makes it" }
         val log = System.getenv("FLAGBEARER_TEST_LOGS")?.let { File(it, "${folder.name}.log") } ?: folder.resolve("server.log")
-        val builder = ProcessBuilder(binary.path, "serve", "--listen", "127.0.0.1:0").directory(folder).redirectError(log)
+        val builder = ProcessBuilder(binary.path, "serve", "--listen", "127.0.0.1:0").directory(folder)
+            .redirectError(ProcessBuilder.Redirect.appendTo(log))
         builder.environment() += mapOf("FLAGBEARER_ADMIN_KEY" to ADMIN_KEY, "FLAGBEARER_LOG" to LOG_LEVEL)
+        publicUrl?.let { builder.environment()["FLAGBEARER_PUBLIC_URL"] = it }
         process = builder.start()
         val listens = process.inputReader().lineSequence().firstOrNull { " listens on " in it }
         url = listens?.substringAfter(" listens on ") ?: error("the server ended before it listened: ${log.readText()}")

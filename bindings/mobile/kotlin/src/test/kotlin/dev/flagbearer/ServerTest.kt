@@ -58,8 +58,11 @@ class ServerTest {
         assertEquals("org_x", newer.organization)
         assertEquals(second.text("flags_rev"), newer.flagsRevision.toString())
 
+        val unseen = server.refresh(application, second)
         server.stop()
-        assertTrue(reader.verify(second.text("access_token")!!).getBooleanFlag("new_ai_model", false))
+        for (tokens in listOf(unseen, second)) {
+            assertTrue(reader.verify(tokens.text("access_token")!!).getBooleanFlag("new_ai_model", false))
+        }
         reader.close()
         // Another start of the app, without a network.
         val restarted = Session(Flagbearer(server.url, application), store, OfflinePolicy.Fresh)
@@ -121,6 +124,40 @@ class ServerTest {
         assertEquals(listOf("new_ai_model"), changes.poll(30, TimeUnit.SECONDS))
         assertTrue(client.getBooleanValue("new_ai_model", false))
         api.shutdown()
+    }
+
+    @Test
+    fun `OpenFeature answers the off value of a killed flag, and says when the token is too old`() = runBlocking {
+        server.flag("large", "integer", 5_000_000_000)
+        server.target("new_ai_model", "audience" to "all")
+        val reader = Flagbearer(server.url, application, followWatermark = true)
+        val session = Session(reader, store, OfflinePolicy.Fresh)
+        session.accept(server.signIn(application, "alice", "org_x").text("access_token")!!)
+        val api = OpenFeatureAPI.getInstance()
+        api.setProviderAndWait(FlagbearerProvider(session))
+        val client = api.client
+        val (changes, stale) = List(2) { LinkedBlockingQueue<Boolean>() }
+        client.onProviderConfigurationChanged { changes += true }
+        client.onProviderStale { stale += true }
+        withTimeout(30_000) { reader.watermark!!.version.first { reader.state == ReaderState.FRESH } }
+        assertTrue(client.getBooleanValue("new_ai_model", false))
+
+        server.call("POST", "/v1/flags/new_ai_model/environments/production/kill", json())
+        assertNotNull(changes.poll(30, TimeUnit.SECONDS))
+        val killed = client.getBooleanDetails("new_ai_model", true)
+        assertEquals(listOf(false, "DISABLED", null), listOf(killed.value, killed.reason, killed.errorCode))
+
+        server.call("POST", "/v1/environments/production/min-revision", json())
+        assertNotNull(stale.poll(30, TimeUnit.SECONDS))
+        assertEquals("DISABLED", client.getBooleanDetails("new_ai_model", true).reason)
+        val old = client.getStringDetails("prompt_variant", "")
+        assertEquals(listOf("control", "STALE", null), listOf(old.value, old.reason, old.errorCode))
+
+        assertEquals(5e9, client.getDoubleValue("large", 0.0))
+        val narrow = client.getIntegerDetails("large", 7)
+        assertEquals(listOf(7, "ERROR", "TYPE_MISMATCH"), listOf(narrow.value, narrow.reason, narrow.errorCode.name))
+        api.shutdown()
+        reader.close()
     }
 }
 

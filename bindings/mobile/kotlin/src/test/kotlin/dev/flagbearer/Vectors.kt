@@ -19,13 +19,29 @@ import org.junit.jupiter.api.DynamicTest.dynamicTest
 /** The top of the project. */
 val PROJECT: File = generateSequence(File("").absoluteFile) { it.parentFile }.first { it.resolve("tests/vectors").isDirectory }
 
-fun vectors(name: String): JsonObject = Json.parseToJsonElement(PROJECT.resolve("tests/vectors/$name").readText()).jsonObject
+/** The shared vectors, and which of them were read. */
+class Vectors {
+    private val files = PROJECT.resolve("tests/vectors").listFiles { file -> file.extension == "json" }!!
+        .associate { it.nameWithoutExtension to Json.parseToJsonElement(it.readText()).jsonObject }
+    private val read = mutableSetOf<String>()
 
-/** A test for each case, under its name; a list without cases proves nothing. */
-fun each(file: JsonObject, member: String, test: (JsonObject) -> Unit): List<DynamicTest> {
-    val cases = file.getValue(member).jsonArray.map { it.jsonObject }
-    check(cases.isNotEmpty()) { "`$member` has no cases" }
-    return cases.mapIndexed { number, case -> dynamicTest(case.text("name") ?: "$member $number") { test(case) } }
+    fun read(file: String, member: String): JsonElement {
+        read += "$file.$member"
+        return files.getValue(file).getValue(member)
+    }
+
+    /** A test for each case, under its name; a list without cases proves nothing. */
+    fun each(file: String, member: String, test: (JsonObject) -> Unit): List<DynamicTest> {
+        val cases = read(file, member).jsonArray.map { it.jsonObject }
+        check(cases.isNotEmpty()) { "`$file.$member` has no cases" }
+        return cases.mapIndexed { number, case -> dynamicTest(case.text("name") ?: "$member $number") { test(case) } }
+    }
+
+    /** The lists that nobody read. */
+    fun unread(): Set<String> {
+        val lists = files.flatMap { (file, members) -> members.filterValues { it !is JsonPrimitive }.keys.map { "$file.$it" } }
+        return lists.toSet() - read
+    }
 }
 
 fun JsonObject.text(name: String): String? = (this[name] as? JsonPrimitive)?.contentOrNull
