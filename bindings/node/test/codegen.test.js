@@ -39,23 +39,34 @@ const DEFAULTS = {
   aiTokenLimit: Number.MIN_SAFE_INTEGER,
   class: true,
   constructor_: false,
+  direction: '\u202eturned\u2066',
+  int: 3,
   newAiModel: false,
   promptVariant: 'it\'s "${5}"\n\\ and\u2028more',
+  property: true,
+  prototype: JSON.parse('{"__proto__":{"on":true}}'),
   uiThemeF6x: 'light',
   uiThemeF7x: 'dark',
 }
 
 test('each accessor answers the default that it was generated with, where the flag is not there or of another type', () => {
   assert.deepEqual(read(FlagSet.of({})), DEFAULTS)
-  const mistyped = { MODELConfig: true, 'ai.token-limit': 'x', class: 1, constructor: 'x', new_ai_model: {}, promptVariant: 1, 'ui.theme': 1, ui_theme: true }
+  const mistyped = {
+    MODELConfig: true, 'ai.token-limit': 'x', class: 1, constructor: 'x', direction: 1, int: 'x', new_ai_model: {}, promptVariant: 1,
+    property: 1, prototype: true, 'ui.theme': 1, ui_theme: true,
+  }
   assert.deepEqual(read(FlagSet.of(mistyped)), DEFAULTS)
 })
 
 test('each accessor answers its flag of a verified token', async () => {
-  const flags = { MODELConfig: [1], 'ai.token-limit': 7, class: false, constructor: true, new_ai_model: true, promptVariant: 'b', 'ui.theme': 'x', ui_theme: 'y' }
+  const flags = {
+    MODELConfig: [1], 'ai.token-limit': 7, class: false, constructor: true, direction: 'up', int: 4, new_ai_model: true, promptVariant: 'b',
+    property: false, prototype: [2], 'ui.theme': 'x', ui_theme: 'y',
+  }
   const issuer = new TestIssuer()
   const verified = await issuer.flagbearer().verify(issuer.token({ flags }))
   assert.deepEqual(read(verified), {
-    modelConfig: [1], aiTokenLimit: 7, class: false, constructor_: true, newAiModel: true, promptVariant: 'b', uiThemeF6x: 'x', uiThemeF7x: 'y',
+    modelConfig: [1], aiTokenLimit: 7, class: false, constructor_: true, direction: 'up', int: 4, newAiModel: true, promptVariant: 'b',
+    property: false, prototype: [2], uiThemeF6x: 'x', uiThemeF7x: 'y',
   })
 })
