@@ -142,6 +142,50 @@ function readerBehaves(of, { Flagbearer, FlagSet, FlagbearerError, flagSetOfClai
     assert.deepEqual(flags.getFlag('config', null, 'j').value, { models: ['a'] })
   })
 
+  const FLAGS = { on: true, variant: 'b', limit: 5000, config: { model: 'large' } }
+
+  /** The set of a token with these flags, of a reader with this hook. */
+  function told(onRead) {
+    const issuer = new TestIssuer()
+    const options = { issuer: 'https://flags.example.com', audience: 'app', fetch: async () => new Response(issuer.jwks()), onRead }
+    return new Flagbearer(options).verify(issuer.token({ flags: FLAGS }))
+  }
+
+  test(of + 'each read is reported with its details and its set', async () => {
+    const reads = []
+    const flags = await told((...read) => reads.push(read))
+    assert.equal(flags.getBooleanFlag('on', false), true)
+    assert.equal(flags.getIntegerFlag('variant', 7), 7)
+    assert.equal(flags.getFlag('config', null, 'j').value.model, 'large')
+    assert.equal(flags.getStringFlag('gone', 'x'), 'x')
+    flags.pick('all')
+    assert.deepEqual(reads.map(([{ code, reason, errorCode }]) => [code, reason, errorCode]), [
+      ['on', 'CACHED', undefined], ['variant', 'ERROR', 'TYPE_MISMATCH'], ['config', 'CACHED', undefined], ['gone', 'ERROR', 'FLAG_NOT_FOUND'],
+    ])
+    assert.ok(reads.every(([, set]) => set === flags))
+  })
+
+  for (const [how, onRead] of [
+    ['throws', () => { throw new Error('no room for exposures') }],
+    ['rejects', async () => { throw new Error('no room for exposures') }],
+  ]) {
+    test(`${of}a hook that ${how} keeps nobody from reading, and is warned of once`, async (t) => {
+      // As the process's warnings or on the console, whichever the platform has.
+      const warnings = []
+      const listener = ({ name, detail }) => name === 'FlagbearerWarning' && warnings.push(detail)
+      process.on('warning', listener)
+      t.after(() => process.off('warning', listener))
+      t.mock.method(console, 'warn', (text) => warnings.push(text))
+      const flags = await told(onRead)
+      assert.equal(flags.getBooleanFlag('on', false), true)
+      assert.equal(flags.getIntegerFlag('limit', 1), 5000)
+      // Both are told, if they are, before the next task.
+      await new Promise(setImmediate)
+      assert.equal(warnings.length, 1)
+      assert.match(warnings[0], /no room for exposures/)
+    })
+  }
+
   test(of + 'the same token again answers the same set, without a signature, for as long as it would be verified', async (t) => {
     const { issuer, reader } = await start(t)
     const offset = clock(t)
