@@ -33,6 +33,10 @@ impl Issuer {
     }
 
     fn token(&self, signer: &Signer, now: Timestamp) -> String {
+        self.token_of_id(signer, now, "t1")
+    }
+
+    fn token_of_id(&self, signer: &Signer, now: Timestamp, token_id: &str) -> String {
         let mut claims = String::new();
         AccessToken {
             issuer: ISSUER,
@@ -41,7 +45,7 @@ impl Issuer {
             client_id: "app_1",
             issued_at: now,
             expires_at: now.plus_seconds(300),
-            token_id: "t1",
+            token_id,
             session: None,
             authenticated_at: None,
             organization: None,
@@ -392,7 +396,7 @@ fn keys_that_were_fetched_anew_have_every_token_verified_anew() {
 fn the_memory_is_bounded_and_forgets_what_is_not_used() {
     let (issuer, reader, memory) = (Issuer::new(), reader(KeySource::WellKnown), Memory::default());
     load(&reader, &issuer, START);
-    let token = |index: usize| issuer.token(&issuer.published, Timestamp::from_seconds(START.seconds() + index as i64));
+    let token = |index: usize| issuer.token_of_id(&issuer.published, START, &format!("t{index}"));
     let tokens: Vec<String> = (0..MEMORY_TOKENS * 2).map(token).collect();
     for (index, token) in tokens.iter().enumerate() {
         remember(&reader, &memory, token, index, START);
