@@ -8,18 +8,20 @@ const { taken, takenAlone } = require('./options.js')
 const { Refreshes, post } = require('./token_request.js')
 const { Watermark } = require('./watermark.js')
 
-/** The body of an answer with status 200, read no further than allowed; nothing for any other outcome. */
+/** The body of an answer with status 200, read no further than allowed; and what to say of the fetch where nothing came of it. */
 async function get(fetch, { url, timeoutMilliseconds, maxBytes }) {
+  const failure = (what, cause) => new Error(`GET ${url} ${what}`, { cause })
   try {
     const signal = AbortSignal.timeout(timeoutMilliseconds)
     const response = await fetch(url, { signal, redirect: 'manual', headers: { accept: 'application/json' } })
     if (response.status !== 200) {
       await response.body?.cancel()
-      return undefined
+      return { failure: failure(`was answered with status ${response.status}`) }
     }
-    return await whole(response.body ?? [], maxBytes)
-  } catch {
-    return undefined
+    const body = await whole(response.body ?? [], maxBytes)
+    return { body, failure: failure(body === undefined ? `was answered with more than ${maxBytes} bytes` : 'was answered with nothing that can be used') }
+  } catch (cause) {
+    return { failure: failure('was not answered', cause) }
   }
 }
 
@@ -76,6 +78,8 @@ module.exports = (core, { FlagSet, Seal, SealedSession, cookieNameOf, sealFor },
   #fetch
   #fetching
   #refreshAt = Infinity
+  /** What to say of the last fetch, should there be no keys. */
+  #failure
   #watermark
   #follower
   #clientSecret
@@ -128,11 +132,21 @@ module.exports = (core, { FlagSet, Seal, SealedSession, cookieNameOf, sealFor },
     })
   }
 
+  /** What the core answers; that there are no keys, with why. */
+  #answered(ask) {
+    try {
+      return called(ask, 'TOKEN_MALFORMED')
+    } catch (error) {
+      if (error.code !== 'KEYS_UNAVAILABLE') throw error
+      throw new FlagbearerError(error.code, error.message, { cause: this.#failure })
+    }
+  }
+
   /** What the core answers once it has the keys that it needs. */
   async #withKeys(ask) {
     for (;;) {
       const now = Date.now()
-      let answer = called(() => ask(now), 'TOKEN_MALFORMED')
+      let answer = this.#answered(() => ask(now))
       if (answer instanceof Promise) answer = await answer
       if (answer !== null) {
         if (now >= this.#refreshAt) void this.#fetchKeys()
@@ -231,7 +245,8 @@ module.exports = (core, { FlagSet, Seal, SealedSession, cookieNameOf, sealFor },
         await new Promise((resolve) => setTimeout(resolve, 100))
         continue
       }
-      const body = await get(this.#fetch, step)
+      const { body, failure } = await get(this.#fetch, step)
+      this.#failure = failure
       this.#reader.receive(step.id, body, Date.now())
     }
   }

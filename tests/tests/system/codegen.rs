@@ -89,6 +89,26 @@ async fn the_check_fails_when_code_and_server_disagree_and_says_where() {
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_flag_of_a_server_has_its_accessor_however_many_there_are() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let admin = server.admin();
+    // Two pages, and one more.
+    let numbers = 1..=401;
+    for number in numbers.clone() {
+        admin.flag(&format!("flag_{number}"), "integer", json!(number)).await;
+    }
+    let written = codegen(&server.url, &["typescript"]).await;
+    assert!(written.status.success(), "{}", said(&written.stderr));
+    let source = said(&written.stdout);
+    for number in numbers.clone() {
+        let accessor =
+            format!("get flag{number}(): number {{\n    return this.#set.getIntegerFlag('flag_{number}', {number})");
+        assert!(source.contains(&accessor), "flag_{number}");
+    }
+    assert_eq!(source.matches("  get ").count(), numbers.count());
+}
+
 #[tokio::test]
 async fn what_are_no_flags_or_not_all_of_them_is_refused() {
     let file = std::env::temp_dir().join(format!("flagbearer-export-{}.json", std::process::id()));

@@ -22,7 +22,6 @@ import dev.openfeature.kotlin.sdk.exceptions.OpenFeatureError
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.combine
-import kotlinx.coroutines.flow.distinctUntilChanged
 import kotlinx.coroutines.flow.flow
 import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.merge
@@ -75,20 +74,21 @@ public class FlagbearerProvider(private val session: Session) : FeatureProvider 
      * read otherwise than before: after another token, a kill or a revival, a sign-in or a sign-out.
      */
     override fun observe(): Flow<OpenFeatureProviderEvents> = flow {
-        var last: Pair<Any?, Readings?> = null to null
-        combine(use, readings(), ::Pair).collect { (use, readings) ->
-            val (usedBefore, before) = last
-            last = use to readings.takeIf { use != null }
-            if (use == null) return@collect
-            if (use !== usedBefore || readings.status != before?.status) emit(readings.status)
-            val changed = before?.let { readings.changedFrom(it) }.orEmpty()
-            if (changed.isNotEmpty()) emit(ProviderConfigurationChanged(EventDetails(flagsChanged = changed)))
+        var usedBefore: Any? = null
+        var before: Readings? = null
+        combine(use, readings(), ::Pair).collect { (use, now) ->
+            if (use != null) {
+                if (use !== usedBefore || now.status != before?.status) emit(now.status)
+                val changed = before?.let(now::changedFrom).orEmpty()
+                if (changed.isNotEmpty()) emit(ProviderConfigurationChanged(EventDetails(flagsChanged = changed)))
+            }
+            usedBefore = use
+            before = now
         }
     }
 
     // `changes` does not tell of a sign-out, and `flags` not of a kill.
-    private fun readings(): Flow<Readings> =
-        merge(session.flags, session.changes).map { Readings.of(session.flags.value) }.distinctUntilChanged()
+    private fun readings(): Flow<Readings> = merge(session.flags, session.changes).map { Readings.of(session.flags.value) }
 
     override fun getBooleanEvaluation(key: String, defaultValue: Boolean, context: EvaluationContext?): ProviderEvaluation<Boolean> =
         read(key, defaultValue, defaultValue, FlagType.BOOLEAN) { it }
@@ -144,7 +144,7 @@ public class FlagbearerProvider(private val session: Session) : FeatureProvider 
     }
 
     /** What every read would answer at one time, and the event that tells in which state that is. */
-    private data class Readings(val values: Map<String, Any>, val status: OpenFeatureProviderEvents) {
+    private class Readings(val values: Map<String, Any>, val status: OpenFeatureProviderEvents) {
         fun changedFrom(older: Readings): Set<String> =
             (values.keys + older.values.keys).filterTo(mutableSetOf()) { values[it] != older.values[it] }
 

@@ -44,10 +44,8 @@ class FlagbearerProviderTest {
         flagbearer.close()
     }
 
-    private suspend fun TestScope.use(provider: FlagbearerProvider = FlagbearerProvider(session)) {
+    private suspend fun TestScope.use(provider: FlagbearerProvider = FlagbearerProvider(session)) =
         OpenFeatureAPI.setProviderAndWait(provider, dispatcher = StandardTestDispatcher(testScheduler))
-        runCurrent()
-    }
 
     /** What whoever observes is told, from now on. */
     private fun TestScope.events(
@@ -127,6 +125,7 @@ class FlagbearerProviderTest {
         }
 
         use()
+        assertSignedOut()
         assertTold(signedOut)
         assertSignedOut()
 
@@ -151,6 +150,7 @@ class FlagbearerProviderTest {
         assertSignedOut()
 
         OpenFeatureAPI.setEvaluationContextAndWait(ImmutableContext())
+        assertSignedOut()
         assertTold(signedOut)
         assertSignedOut()
     }
@@ -179,6 +179,7 @@ class FlagbearerProviderTest {
         assertEquals(listOf<OpenFeatureProviderEvents>(ProviderReady()), events)
 
         use(provider)
+        runCurrent()
         assertEquals(listOf<OpenFeatureProviderEvents>(ProviderReady(), ProviderReady()), events)
         assertEquals(false, client.getBooleanValue("a", true))
     }
