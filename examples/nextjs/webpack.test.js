@@ -15,8 +15,10 @@ import { FOLDER, NEXT, enter, freePort, startBrowser, startNext } from './harnes
 import { ALICE, ORGANIZATION, fill } from './sample.js'
 
 const HOST = 'app.example.com'
+const NODE_TESTS = `${FOLDER}../../bindings/node/test/`
 
 let scratch
+let port
 let server
 let proxy
 let site
@@ -43,7 +45,7 @@ async function startProxy(target) {
   return listener
 }
 
-/** The application in a folder of its own, built. */
+/** The application in a folder of its own, built, with what its test pages import. */
 function build() {
   const folder = join(scratch, 'app')
   for (const name of ['app', 'proxy.ts', 'next.config.mjs', 'package.json', 'tsconfig.json']) {
@@ -53,6 +55,8 @@ function build() {
   renameSync(join(folder, 'next.config.mjs'), join(folder, 'usual.config.mjs'))
   writeFileSync(join(folder, 'next.config.mjs'), "import usual from './usual.config.mjs'\nexport default { ...usual, trailingSlash: true }\n")
   symlinkSync(`${FOLDER}node_modules`, join(folder, 'node_modules'))
+  for (const name of ['reader_vectors.js', 'vector_files.js']) cpSync(`${NODE_TESTS}${name}`, join(folder, 'vectors', name))
+  writeFileSync(join(folder, 'vectors/package.json'), '{ "type": "commonjs" }')
   const env = { PATH: process.env.PATH, NEXT_TELEMETRY_DISABLED: '1' }
   execFileSync(process.execPath, [NEXT, 'build', '--webpack'], { cwd: folder, env, stdio: 'pipe' })
   return folder
@@ -61,7 +65,7 @@ function build() {
 before(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'flagbearer-nextjs-webpack-'))
   const folder = build()
-  const port = await freePort()
+  port = await freePort()
   server = await startFlagbearer()
   proxy = await startProxy(port)
   site = `https://${HOST}:${proxy.address().port}`
@@ -82,6 +86,19 @@ after(async () => {
 
 const seen = async () => JSON.parse(await page.locator('#all').innerText())
 const cookies = async () => (await page.context().cookies(site)).filter(({ name }) => name.includes('flagbearer'))
+
+test('every vector for readers holds in the Edge runtime', async () => {
+  const [{ readerVectors }, { NOT_THE_EDGES, assertAllRead }, { default: vectors }] = await Promise.all(
+    ['reader_vectors.js', 'vector_files.js', 'vectors.js'].map((name) => import(NODE_TESTS + name)),
+  )
+  const body = JSON.stringify(vectors.readFiles())
+  const response = await fetch(`http://localhost:${port}/api/vectors/`, { method: 'POST', body })
+  assert.equal(response.status, 200, next.output)
+  const { runtime, outcomes, unread } = await response.json()
+  assert.equal(runtime, 'edge-runtime')
+  assert.deepEqual(outcomes, Object.keys(readerVectors({})).map((title) => [title, null]))
+  assertAllRead(assert, unread, NOT_THE_EDGES)
+})
 
 test('before anybody has signed in every read in the browser answers its default', async () => {
   await page.goto(`${site}/all`)

@@ -12,7 +12,8 @@ const edge = require('../edge/edge.js')
 const { Issuer } = require('./issuer.js')
 const { readerBehaves } = require('./reader_behaviour.js')
 const { readerVectors } = require('./reader_vectors.js')
-const { read } = require('./vectors.js')
+const { NOT_THE_EDGES, assertAllRead } = require('./vector_files.js')
+const { read, unread } = require('./vectors.js')
 
 const FOLDER = path.join(__dirname, '../edge')
 const MODULE = fs.readFileSync(path.join(FOLDER, 'flagbearer.wasm'))
@@ -23,11 +24,10 @@ const MAX_BYTES = 70_000
 const { core, ...reader } = edge(new WebAssembly.Module(MODULE))
 const testing = { ...core, flagSetOfClaim: (claim) => new reader.FlagSet(core.flagSetOfClaim(claim)) }
 
-/** What is sealed in cookies, and refreshed, is not for the edge. */
-const isReaders = (title) => /^(tokens|claims|getters|flag_sets|jwks)\.json/.test(title)
-
 const cases = (t) => readerVectors({ ...reader, testing, read, assert, at: (now) => t.mock.method(Date, 'now', () => now() * 1000) })
-for (const title of Object.keys(cases()).filter(isReaders)) test(`WebAssembly: ${title}`, (t) => cases(t)[title]())
+for (const title of Object.keys(cases())) test(`WebAssembly: ${title}`, (t) => cases(t)[title]())
+
+test('every list of the vectors was run above, or is not for the edge', () => assertAllRead(assert, unread(), NOT_THE_EDGES))
 
 readerBehaves('WebAssembly: ', { ...reader, ...testing })
 

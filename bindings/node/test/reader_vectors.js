@@ -1,17 +1,14 @@
 'use strict'
 
-// What the shared vectors ask of readers, as tests/vectors/README.md describes them, of whichever reader: that of the addon, that
-// of WebAssembly, in Node or elsewhere. A new file needs its cases here and no more.
+// What the shared vectors ask of readers, as tests/vectors/README.md describes them, of whichever reader: that of the addon, or that
+// of WebAssembly, in Node or elsewhere. Each function answers its cases by what they show. `testing` has the doors of the reader's
+// core; `read` answers a file of vectors, and `at` takes what answers the clock's second from then on.
 
 const TYPES = { boolean: 'getBooleanFlag', string: 'getStringFlag', integer: 'getIntegerFlag' }
 
-/**
- * The cases, by what they show. `testing` has the doors of the reader's core; `read` answers a file of vectors, and `at` takes what
- * answers the clock's second from then on.
- */
-function readerVectors({ Flagbearer, FlagSet, FlagbearerError, testing, read, assert, at }) {
+const judging = ({ FlagbearerError, assert }) => ({
   /** Runs each case under its name; a list without cases proves nothing. */
-  async function each(list, run) {
+  async each(list, run) {
     assert.ok(list.length > 0)
     for (const item of list) {
       try {
@@ -21,18 +18,22 @@ function readerVectors({ Flagbearer, FlagSet, FlagbearerError, testing, read, as
         throw error
       }
     }
-  }
+  },
 
   /** The code that `work` fails with, or nothing when it does not. */
-  async function codeOf(work) {
+  async codeOf(work) {
     try {
       await work()
     } catch (error) {
       assert.ok(error instanceof FlagbearerError, error.stack)
       return error.code
     }
-  }
+  },
+})
 
+/** What every reader reads. */
+function readerVectors({ testing, read, assert, at, Flagbearer, FlagSet, FlagbearerError }) {
+  const { each, codeOf } = judging({ FlagbearerError, assert })
   return {
     'tokens.json: every token is accepted with its claims or refused with its code': async () => {
       const { now, jwks, verifiers, cases } = read('tokens.json')
@@ -110,6 +111,23 @@ function readerVectors({ Flagbearer, FlagSet, FlagbearerError, testing, read, as
         assert.deepEqual(before.changedFrom(after), changed)
       })
     },
+    'jwks.json: every set gives its usable keys, and published signatures are valid': async () => {
+      const { sets, signatures } = read('jwks.json')
+      await each(sets, async ({ jwks, usable, error }) => {
+        assert.equal(await codeOf(() => assert.deepEqual(testing.usableKeys(jwks), usable)), error)
+      })
+      await each(signatures, async ({ jwk, input, signature, valid }) => {
+        const set = JSON.stringify({ keys: [jwk] })
+        assert.equal(await testing.signatureValid(set, Buffer.from(input), Buffer.from(signature, 'base64url')), valid)
+      })
+    },
+  }
+}
+
+/** What Node's reader alone has: a watermark that is followed, tokens that are asked for, and cookies that keep them. */
+function sessionVectors({ testing, read, assert, at, Flagbearer, FlagbearerError }) {
+  const { each, codeOf } = judging({ FlagbearerError, assert })
+  return {
     'watermarks.json: every watermark is believed or refused, and overrules what it should': async () => {
       const { issuer, jwks, cases } = read('watermarks.json')
       let now
@@ -133,16 +151,6 @@ function readerVectors({ Flagbearer, FlagSet, FlagbearerError, testing, read, as
         if (stale !== undefined) assert.equal(flags.state === 'stale', stale)
         now = state?.at ?? now
         if (state !== undefined) assert.equal(flags.state, state.is)
-      })
-    },
-    'jwks.json: every set gives its usable keys, and published signatures are valid': async () => {
-      const { sets, signatures } = read('jwks.json')
-      await each(sets, async ({ jwks, usable, error }) => {
-        assert.equal(await codeOf(() => assert.deepEqual(testing.usableKeys(jwks), usable)), error)
-      })
-      await each(signatures, async ({ jwk, input, signature, valid }) => {
-        const set = JSON.stringify({ keys: [jwk] })
-        assert.equal(await testing.signatureValid(set, Buffer.from(input), Buffer.from(signature, 'base64url')), valid)
       })
     },
     'sealed_sessions.json: every seal is made to the byte': async () => {
@@ -170,4 +178,19 @@ function readerVectors({ Flagbearer, FlagSet, FlagbearerError, testing, read, as
   }
 }
 
-module.exports = { readerVectors }
+/**
+ * Runs what every reader reads where there is no test runner, over the reader and the core of `edge.js`: answers what failed, by title, or `null`.
+ */
+async function readerOutcomes({ core, ...reader }, read, assert) {
+  const testing = { ...core, flagSetOfClaim: (claim) => new reader.FlagSet(core.flagSetOfClaim(claim)) }
+  const { now: real } = Date
+  const at = (now) => (Date.now = () => now() * 1000)
+  const outcomes = []
+  for (const [title, run] of Object.entries(readerVectors({ ...reader, testing, read, assert, at }))) {
+    outcomes.push([title, await run().then(() => null, (error) => error.stack)])
+    Date.now = real
+  }
+  return outcomes
+}
+
+module.exports = { readerOutcomes, readerVectors, sessionVectors }

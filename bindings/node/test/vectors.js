@@ -5,10 +5,20 @@
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
+const { VectorFiles } = require('./vector_files.js')
 
-function read(name) {
-  return JSON.parse(fs.readFileSync(path.join(__dirname, '../../../tests/vectors', name), 'utf8'))
+const FOLDER = path.join(__dirname, '../../../tests/vectors')
+
+/** Every file, by its name. */
+function readFiles() {
+  const names = fs.readdirSync(FOLDER).filter((name) => name.endsWith('.json'))
+  return Object.fromEntries(names.map((name) => [name, JSON.parse(fs.readFileSync(path.join(FOLDER, name), 'utf8'))]))
 }
+
+const files = new VectorFiles(readFiles())
+const read = (name) => files.read(name)
+/** What this process has not read, as `<file>.<list>`. */
+const unread = () => files.unread
 
 /** Runs each case under its name; a list without cases proves nothing. */
 function each(list, run) {
@@ -23,4 +33,4 @@ function each(list, run) {
   }
 }
 
-module.exports = { read, each }
+module.exports = { each, read, readFiles, unread }

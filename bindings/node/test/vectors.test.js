@@ -4,11 +4,14 @@ const { test } = require('node:test')
 const assert = require('node:assert/strict')
 const reader = require('@flagbearer/node')
 const testing = require('@flagbearer/node/testing')
-const { readerVectors } = require('./reader_vectors.js')
-const { read, each } = require('./vectors.js')
+const { readerVectors, sessionVectors } = require('./reader_vectors.js')
+const { assertAllRead } = require('./vector_files.js')
+const { each, read, unread } = require('./vectors.js')
 
-const cases = (t) =>
-  readerVectors({ ...reader, testing, read, assert, at: (now) => t.mock.method(Date, 'now', () => now() * 1000) })
+const cases = (t) => {
+  const doors = { ...reader, testing, read, assert, at: (now) => t.mock.method(Date, 'now', () => now() * 1000) }
+  return { ...readerVectors(doors), ...sessionVectors(doors) }
+}
 
 for (const title of Object.keys(cases())) test(title, (t) => cases(t)[title]())
 
@@ -81,5 +84,13 @@ test('audiences.json: audiences are ordered', () => {
   each(cases, ({ before, after, effect }) => {
     const document = { before: side(before), after: side(after), now: '2026-06-01T00:00:00Z' }
     assert.equal(testing.effectJson(document).effect, effect)
+  })
+})
+
+test('every list of the vectors was run above, or is not for Node', () => {
+  assertAllRead(assert, unread(), {
+    'fixture-30': 'what speed is measured with',
+    'rollouts.splits': 'only Rust can ask for the place of a bucket in a split',
+    'tokens.private_keys': 'what the file is written with',
   })
 })
