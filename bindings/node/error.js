@@ -29,8 +29,14 @@ const then = (answer, work) => (answer instanceof Promise ? answer.then(work) : 
 
 /** What a door of the core makes of a document; a refusal also says where in the document, as a JSON pointer. */
 function calledOn(document, door) {
+  let text
   try {
-    return door(JSON.stringify(document) ?? 'null')
+    text = JSON.stringify(document) ?? 'null'
+  } catch (cause) {
+    throw Object.assign(new FlagbearerError('DOCUMENT_MALFORMED', `it cannot be written as JSON: ${cause.message}`, { cause }), { pointer: '' })
+  }
+  try {
+    return door(text)
   } catch (cause) {
     const [pointer, ...message] = cause.message.split('\n')
     throw Object.assign(new FlagbearerError(cause.code, message.join('\n'), { cause }), { pointer })

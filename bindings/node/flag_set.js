@@ -90,6 +90,11 @@ module.exports = (core) => class FlagSet {
     return details
   }
 
+  /** Why each flag that cannot be read cannot. */
+  get #unreadables() {
+    return (this.#unreadable ??= unpack(this.#texts[4]))
+  }
+
   #details(key, defaultValue, type) {
     const asked = TYPES.get(type)
     const overruled = this.#overruled
@@ -97,7 +102,7 @@ module.exports = (core) => class FlagSet {
     const found = killed?.type ?? this.#typeOf(key)
     const details = { code: key, type: asked ?? found, value: defaultValue, defaultValue, is_default: true, reason: 'ERROR' }
     if (found === undefined) {
-      details.errorCode = (this.#unreadable ??= unpack(this.#texts[4])).get(key) ?? 'FLAG_NOT_FOUND'
+      details.errorCode = this.#unreadables.get(key) ?? 'FLAG_NOT_FOUND'
     } else if (type !== undefined && found !== asked) {
       details.errorCode = 'TYPE_MISMATCH'
     } else {
@@ -118,9 +123,10 @@ module.exports = (core) => class FlagSet {
   }
 
   pick(keys) {
-    const wanted = keys === 'all' ? Object.keys(this.getAllFlags()) : keys
-    const found = wanted.map((key) => [key, this.#details(key)]).filter(([, { is_default: missing }]) => !missing)
-    return found.map(([key, { type, value, reason }]) => [key, { type, value, reason }])
+    if (keys !== 'all' && !Array.isArray(keys)) throw new FlagbearerError('CONFIGURATION_INVALID', 'flags are picked by an array of their keys, or with `all`')
+    const wanted = keys === 'all' ? new Set([...Object.keys(this.getAllFlags()), ...this.#unreadables.keys()]) : keys
+    const found = Array.from(wanted, (key) => [key, this.#details(key)]).filter(([, { errorCode }]) => errorCode !== 'FLAG_NOT_FOUND')
+    return found.map(([key, { type, value, reason, errorCode }]) => [key, errorCode === undefined ? { type, value, reason } : { errorCode }])
   }
 
   changedFrom(older) {

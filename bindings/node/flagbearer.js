@@ -4,45 +4,44 @@
 
 const { whole } = require('./body.js')
 const { FlagbearerError, called, refusal, then } = require('./error.js')
+const { taken, takenAlone } = require('./options.js')
 const { Refreshes, post } = require('./token_request.js')
 const { Watermark } = require('./watermark.js')
 
-/** The body of an answer with status 200, read no further than allowed; nothing for any other outcome. */
+/** The body of an answer with status 200, read no further than allowed; and what to say of the fetch where nothing came of it. */
 async function get(fetch, { url, timeoutMilliseconds, maxBytes }) {
+  const failure = (what, cause) => new Error(`GET ${url} ${what}`, { cause })
   try {
     const signal = AbortSignal.timeout(timeoutMilliseconds)
     const response = await fetch(url, { signal, redirect: 'manual', headers: { accept: 'application/json' } })
     if (response.status !== 200) {
       await response.body?.cancel()
-      return undefined
+      return { failure: failure(`was answered with status ${response.status}`) }
     }
-    return await whole(response.body ?? [], maxBytes)
-  } catch {
-    return undefined
+    const body = await whole(response.body ?? [], maxBytes)
+    return { body, failure: failure(body === undefined ? `was answered with more than ${maxBytes} bytes` : 'was answered with nothing that can be used') }
+  } catch (cause) {
+    return { failure: failure('was not answered', cause) }
   }
 }
 
-/** What an option has to be; napi's own words for a wrong one are Rust's. */
-const OPTIONS = new Map([
-  ...['issuer', 'audience', 'clientId', 'clientSecret', 'profile', 'jwksUri'].map((name) => [name, 'string']),
-  ['leeway', 'number'],
-  ['discovery', 'boolean'],
-  ['followWatermark', 'boolean'],
-  ['fetch', 'function'],
-  ['onRead', 'function'],
-])
-
-function checked(options) {
-  for (const [name, value] of Object.entries(options)) {
-    const expected = OPTIONS.get(name)
-    const problem =
-      expected === undefined
-        ? `\`${name}\` is not an option; there are ${[...OPTIONS.keys()].join(', ')}`
-        : `\`${name}\` has to be a ${expected}`
-    if (expected === undefined || (value != null && typeof value !== expected)) throw new FlagbearerError('CONFIGURATION_INVALID', problem)
-  }
-  return options
+const OPTIONS = {
+  issuer: 'string',
+  audience: 'string?',
+  clientId: 'string?',
+  clientSecret: 'string?',
+  profile: 'string?',
+  jwksUri: 'string?',
+  leeway: 'number?',
+  discovery: 'boolean?',
+  followWatermark: 'boolean?',
+  fetch: 'function?',
+  onRead: 'function?',
 }
+
+const TOKENS = { accessToken: 'string', refreshToken: 'string' }
+
+const CODE = { clientId: 'string', code: 'string', codeVerifier: 'string', redirectUri: 'string', nonce: 'string' }
 
 /**
  * The hook, made harmless: whatever becomes of it, the flag is read. That it failed is told once, since it will hardly fail only
@@ -71,7 +70,7 @@ function reporting(onRead, warn) {
  * takes a promise that is to be seen through, and answers it. Such hosts let no request wait for another one's work either, so
  * that each of them asks the core.
  */
-module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, host) => class Flagbearer {
+module.exports = (core, { FlagSet, Seal, SealedSession, cookieNameOf, sealFor }, host) => class Flagbearer {
   #reader
   /** The flag sets that the core remembers, by their numbers. */
   #verified = new Map()
@@ -79,18 +78,20 @@ module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, 
   #fetch
   #fetching
   #refreshAt = Infinity
+  /** What to say of the last fetch, should there be no keys. */
+  #failure
   #watermark
   #follower
   #clientSecret
   #refreshes = new Refreshes()
 
   constructor(options) {
-    const { fetch, followWatermark, clientSecret, onRead, ...settings } = checked(options ?? {})
+    const { fetch, followWatermark, clientSecret, onRead, ...settings } = takenAlone(options, OPTIONS)
     if (followWatermark && host.follow === undefined) {
       throw new FlagbearerError('CONFIGURATION_INVALID', '`followWatermark` needs a connection that stays open, which there is in Node alone')
     }
     this.#clientSecret = clientSecret
-    this.#report = onRead == null ? undefined : reporting(onRead, host.warn)
+    this.#report = onRead === undefined ? undefined : reporting(onRead, host.warn)
     try {
       this.#reader = new core.NativeReader({ ...settings, followSeed: followWatermark ? Math.random() : undefined })
     } catch (cause) {
@@ -131,11 +132,21 @@ module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, 
     })
   }
 
+  /** What the core answers; that there are no keys, with why. */
+  #answered(ask) {
+    try {
+      return called(ask, 'TOKEN_MALFORMED')
+    } catch (error) {
+      if (error.code !== 'KEYS_UNAVAILABLE') throw error
+      throw new FlagbearerError(error.code, error.message, { cause: this.#failure })
+    }
+  }
+
   /** What the core answers once it has the keys that it needs. */
   async #withKeys(ask) {
     for (;;) {
       const now = Date.now()
-      let answer = called(() => ask(now), 'TOKEN_MALFORMED')
+      let answer = this.#answered(() => ask(now))
       if (answer instanceof Promise) answer = await answer
       if (answer !== null) {
         if (now >= this.#refreshAt) void this.#fetchKeys()
@@ -145,20 +156,24 @@ module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, 
     }
   }
 
-  async refreshTokens({ accessToken, refreshToken }, { organization } = {}) {
+  async refreshTokens(tokens, options) {
+    const { accessToken, refreshToken } = taken(tokens, TOKENS, 'TOKEN_MALFORMED')
+    const { organization } = taken(options, { organization: 'string?' })
     const { clientId, claims } = this.#unverified(accessToken)
     const request = called(() => this.#reader.refreshRequest(clientId, this.#clientSecret, refreshToken, organization), 'TOKEN_MALFORMED')
+    await this.#keysBeforeSpending(accessToken)
     const key = JSON.stringify([refreshToken, organization])
-    const { code, message, ...tokens } = await this.#refreshes.once(key, () => this.#asked(request))
+    const { code, message, ...next } = await this.#refreshes.once(key, () => this.#asked(request))
     if (code !== undefined) {
       throw Object.assign(new FlagbearerError(code, message), code === 'ISSUER_UNAVAILABLE' && { retryAfter: this.#refreshes.retryAfter(key) })
     }
-    const flags = await this.verify(tokens.accessToken)
+    const flags = await this.verify(next.accessToken)
     const changed = called(() => core.changedFrom(JSON.stringify(flags.claims), claims), 'FLAGS_MALFORMED')
-    return { accessToken: tokens.accessToken, refreshToken: tokens.refreshToken, flags, changed }
+    return { accessToken: next.accessToken, refreshToken: next.refreshToken, flags, changed }
   }
 
-  async exchangeCode({ clientId, code, codeVerifier, redirectUri, nonce }) {
+  async exchangeCode(answer) {
+    const { clientId, code, codeVerifier, redirectUri, nonce } = taken(answer, CODE)
     const grant = { code, codeVerifier, redirectUri }
     const request = called(() => this.#reader.codeRequest(clientId, this.#clientSecret, grant), 'CONFIGURATION_INVALID')
     const { code: refused, message, accessToken, refreshToken, idToken = '' } = await this.#asked(request)
@@ -168,11 +183,24 @@ module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, 
     return { accessToken, refreshToken, flags, user: JSON.parse(user) }
   }
 
-  async revoke({ accessToken, refreshToken }) {
+  async revoke(tokens) {
+    const { accessToken, refreshToken } = taken(tokens, TOKENS, 'TOKEN_MALFORMED')
     const { clientId } = this.#unverified(accessToken)
     const request = called(() => this.#reader.revocationRequest(clientId, this.#clientSecret, refreshToken), 'TOKEN_MALFORMED')
     const [status] = await post(this.#fetch, request)
     return status === 200
+  }
+
+  /**
+   * A refresh token is spent by being sent. Without keys nobody could read what comes back, so that they are there before: whatever
+   * else is wrong with the last token does not matter any more. Rejects with `KEYS_UNAVAILABLE`.
+   */
+  async #keysBeforeSpending(accessToken) {
+    try {
+      await this.verify(accessToken)
+    } catch (error) {
+      if (error.code === 'KEYS_UNAVAILABLE') throw error
+    }
   }
 
   /** What a token of the application's own says, good or not. */
@@ -186,12 +214,12 @@ module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, 
     return core.tokenAnswer(...(await post(this.#fetch, request)))
   }
 
-  sealSession(session, { cookiePassword, cookieName = COOKIE_NAME } = {}) {
-    return sealFor(new Seal(cookiePassword), session, cookieName)
+  sealSession(session, options) {
+    return sealFor(new Seal(options?.cookiePassword), session, cookieNameOf(options))
   }
 
   loadSealedSession(options) {
-    return new SealedSession(this, options ?? {})
+    return new SealedSession(this, options)
   }
 
   /** Never rejects. */
@@ -217,7 +245,8 @@ module.exports = (core, { FlagSet, Seal, SealedSession, COOKIE_NAME, sealFor }, 
         await new Promise((resolve) => setTimeout(resolve, 100))
         continue
       }
-      const body = await get(this.#fetch, step)
+      const { body, failure } = await get(this.#fetch, step)
+      this.#failure = failure
       this.#reader.receive(step.id, body, Date.now())
     }
   }

@@ -104,10 +104,13 @@ export interface FlagDetails<T> {
   errorCode?: ReadErrorCode
 }
 
-/** What a browser is given of a flag: entries rather than members, since a flag may be called `__proto__`. */
+/**
+ * What a browser is given of a flag, or why it cannot be read: entries rather than members, since a flag may be called
+ * `__proto__`.
+ */
 export type PickedFlag = [
   key: string,
-  flag: { type: 'boolean' | 'string' | 'integer' | 'json'; value: unknown; reason: 'CACHED' | 'DISABLED' | 'STALE' },
+  flag: { type: 'boolean' | 'string' | 'integer' | 'json'; value: unknown; reason: 'CACHED' | 'DISABLED' | 'STALE' } | { errorCode: 'PARSE_ERROR' },
 ]
 
 export type OnRead = (details: FlagDetails<unknown>, flags: FlagSet) => void | Promise<void>
@@ -237,7 +240,7 @@ export interface SealedSession {
   authenticate(): Promise<Authenticated | NotAuthenticated>
   /**
    * Asks for new tokens, with flags as they are now; several requests that do so at once are one. Rejects with
-   * `COOKIE_TOO_LARGE`.
+   * `COOKIE_TOO_LARGE`, and with `KEYS_UNAVAILABLE` before anything is asked: the session is as good as it was.
    */
   refresh(options?: { organization?: string }): Promise<SessionRefreshed | SessionKept | SessionEnded>
 }
@@ -257,7 +260,8 @@ export class Flagbearer {
   loadSealedSession(options: SealedSessionOptions): SealedSession
   /**
    * New tokens, with flags as they are now. Several that ask with the same refresh token at once are one. `organization` goes
-   * on in another one. Rejects with `GRANT_REFUSED`, `CLIENT_REFUSED` or `ISSUER_UNAVAILABLE`.
+   * on in another one. Rejects with `GRANT_REFUSED`, `CLIENT_REFUSED` or `ISSUER_UNAVAILABLE`; with `KEYS_UNAVAILABLE` before the
+   * refresh token is spent.
    */
   refreshTokens(tokens: Tokens, options?: { organization?: string }): Promise<RefreshedTokens>
   /** Tokens for the code that came back from the sign-in page, and the verified claims of the ID token that came with them. */

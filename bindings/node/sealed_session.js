@@ -3,9 +3,12 @@
 // Sessions of web applications: the sealed cookie and the refresh of what is in it. What may be opened, the core decides.
 
 const { FlagbearerError, called, then } = require('./error.js')
+const { taken } = require('./options.js')
 
-/** The name that is reckoned with where an application does not say how it calls its cookie. */
-const COOKIE_NAME = 'flagbearer-session'
+/** What a session's cookie is called: what the application says, or what is reckoned with where it does not. */
+function cookieNameOf(options) {
+  return taken(options, { cookieName: 'string?' }).cookieName ?? 'flagbearer-session'
+}
 
 /** What is left of a session that is over. */
 const ENDED = Object.freeze({ sealedSession: null, featureFlags: null, changed: Object.freeze([]) })
@@ -49,7 +52,7 @@ module.exports = (core, randomBytes) => {
 
   /** Seals a session for a cookie of this name; throws `COOKIE_TOO_LARGE` rather than what a browser would drop. */
   function sealFor(seal, session, cookieName) {
-    called(() => core.sessionTokens(JSON.stringify(session ?? null)), 'SEALED_SESSION_INVALID')
+    called(() => core.sessionTokens(JSON.stringify(session) ?? 'null'), 'SEALED_SESSION_INVALID')
     return then(seal.seal(session), (sealed) => {
       called(() => core.measureCookie(cookieName, sealed), 'COOKIE_TOO_LARGE')
       return sealed
@@ -63,11 +66,11 @@ module.exports = (core, randomBytes) => {
     #cookieName
     #sessionData
 
-    constructor(flagbearer, { sessionData, cookiePassword, cookieName = COOKIE_NAME }) {
+    constructor(flagbearer, options) {
       this.#flagbearer = flagbearer
-      this.#seal = new Seal(cookiePassword)
-      this.#cookieName = cookieName
-      this.#sessionData = sessionData
+      this.#seal = new Seal(options?.cookiePassword)
+      this.#cookieName = cookieNameOf(options)
+      this.#sessionData = options?.sessionData
     }
 
     async #open() {
@@ -96,7 +99,7 @@ module.exports = (core, randomBytes) => {
       }
     }
 
-    async refresh({ organization } = {}) {
+    async refresh(options) {
       let session
       try {
         session = await this.#open()
@@ -104,7 +107,7 @@ module.exports = (core, randomBytes) => {
         return { ...unauthenticated(error), refreshed: false, ...ENDED }
       }
       try {
-        const { accessToken, refreshToken, changed } = await this.#flagbearer.refreshTokens(session, { organization })
+        const { accessToken, refreshToken, changed } = await this.#flagbearer.refreshTokens(session, options)
         const next = { ...session, accessToken, refreshToken }
         const sealedSession = await sealFor(this.#seal, next, this.#cookieName)
         this.#sessionData = sealedSession
@@ -119,5 +122,5 @@ module.exports = (core, randomBytes) => {
     }
   }
 
-  return { Seal, SealedSession, COOKIE_NAME, sealFor }
+  return { Seal, SealedSession, cookieNameOf, sealFor }
 }

@@ -6,6 +6,7 @@
 const native = require('@flagbearer/native')
 const { calledOn } = require('./error.js')
 const { Flagbearer, FlagSet, FlagbearerError } = require('./index.js')
+const { takenAlone } = require('./options.js')
 const { Watermark } = require('./watermark.js')
 
 function call(work) {
@@ -24,12 +25,15 @@ class TestIssuer {
   #native
   #settings
 
-  constructor({ issuer = 'https://flags.example.com', clientId = 'app', profile = 'flagbearer' } = {}) {
+  constructor(options) {
+    const given = takenAlone(options, { issuer: 'string?', clientId: 'string?', profile: 'string?' })
+    const { issuer = 'https://flags.example.com', clientId = 'app', profile = 'flagbearer' } = given
     this.#native = call(() => new native.NativeTestIssuer(issuer, clientId, profile))
     this.#settings = profile === 'flagbearer' ? { issuer, audience: clientId } : { issuer, clientId, profile }
   }
 
-  token({ flags, user, organization, flagsRevision, expiresIn, ...others } = {}) {
+  token(given) {
+    const { flags, user, organization, flagsRevision, expiresIn, ...others } = given ?? {}
     // What is not known goes along, for the core to refuse it.
     const facts = { flags, user, organization, flags_revision: flagsRevision, expires_in: expiresIn, ...others }
     return calledOn(facts, (text) => this.#native.token(text, Date.now()))

@@ -216,7 +216,7 @@ fn accepted(cases: &mut Cases<'_>) {
         ("an expiry with an exponent", vec![("exp", "1.8000003e9")]),
         ("an expiry that has just passed, within the leeway", vec![("exp", "1799999996")]),
         ("a start that is about to come, within the leeway", vec![("nbf", "1800000005")]),
-        ("an issue in the future, which proves nothing", vec![("iat", "1800000100")]),
+        ("issued a minute from now, as clocks may differ", vec![("iat", "1800000060")]),
         ("a machine's token, without session and organization", vec![("sid", ""), ("org_id", ""), ("sub", "\"app_1\"")]),
     ] {
         let token = cases.token(&changes);
@@ -574,6 +574,7 @@ fn decisions(cases: &mut Cases<'_>) {
         ("expired in 1970", "TOKEN_EXPIRED", [("exp", "0")]),
         ("not yet valid", "TOKEN_NOT_YET_VALID", [("nbf", "1800000100")]),
         ("not yet valid, a second beyond the leeway", "TOKEN_NOT_YET_VALID", [("nbf", "1800000006")]),
+        ("issued more than a minute from now", "TOKEN_NOT_YET_VALID", [("iat", "1800000061")]),
     ] {
         let token = cases.token(&changes);
         cases.refuse(name, "flagbearer", code, token);

@@ -203,6 +203,11 @@ impl FlagSet {
         changed
     }
 
+    /// The flags of one type, or those that cannot be read, as the token carries them: for a binding that keeps tables of its own.
+    pub fn carried(&self, flag_type: Option<FlagType>) -> impl Iterator<Item = (&str, Carried<'_>)> {
+        self.flags.claim.of_type(flag_type)
+    }
+
     /// Everything that a binding keeps on its own side, so that a read there is one look-up and no call, as one text,
     /// because each value that crosses a border by itself costs a call. Seven JSON texts with U+001E between them, which no JSON
     /// text can hold (RFC 7464 uses it for that reason), so that each can be unpacked when it is first asked for:
@@ -218,7 +223,7 @@ impl FlagSet {
         let mut out = String::with_capacity(2 * self.claims.len() + 64);
         for table in [Some(FlagType::Boolean), Some(FlagType::String), Some(FlagType::Integer), Some(FlagType::Json), None] {
             let mut separator = '[';
-            for (key, carried) in self.flags.claim.of_type(table) {
+            for (key, carried) in self.carried(table) {
                 out.push(separator);
                 separator = ',';
                 write_string(key, &mut out);

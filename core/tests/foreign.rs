@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagbearer::error::{Error, ErrorCode};
-use flagbearer::reader::{KeySource, Keyring, Poll, Response};
+use flagbearer::reader::{KeySource, Keyring, Poll, Reader, Response};
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{Algorithm, Expected, ForeignClaims, ForeignToken, KeySet, SigningKey};
+use flagbearer::token::{Algorithm, Expected, ForeignClaims, ForeignToken, KeySet, SigningKey, Verifier, VerifierOptions};
 use serde_json::{Value, json};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -198,4 +198,57 @@ fn a_keyring_fetches_for_an_unknown_key_once_in_thirty_seconds() {
     assert!(keyring.keys_for(&new_token, later).expect("not yet").is_none());
     fetched(&new.keys, later);
     assert!(keyring.keys_for(&new_token, later).expect("keys").is_some());
+}
+
+/// A reader of the applications of this issuer, which has the keys of `provider`.
+fn reader(provider: &Provider) -> Reader {
+    let options = VerifierOptions { issuer: EXPECTED.issuer, audience: Some("api"), ..Default::default() };
+    let reader = Reader::new(Verifier::new(&options).expect("a verifier"), KeySource::WellKnown).expect("a reader");
+    let Poll::Fetch(fetch) = reader.poll(NOW) else { panic!("nothing is to be fetched") };
+    reader.receive(fetch.id, Response::Body(provider.keys.to_json().as_bytes()), NOW);
+    reader
+}
+
+#[test]
+fn the_id_token_of_a_sign_in_is_believed_with_its_nonce_and_for_its_application_alone() {
+    use ErrorCode::*;
+    let provider = Provider::new(Algorithm::EdDsa);
+    let reader = reader(&provider);
+    let sign = |token_type: &str, claims: &Value| provider.sign(token_type, &claims.to_string());
+    let verify = |token: &str, nonce: &str| {
+        let claims = reader.verify_id_token(token, "our-client", nonce, NOW)?;
+        Ok::<_, Error>(claims.expect("the keys are there"))
+    };
+    let good = sign("JWT", &claims());
+    assert_eq!(verify(&good, "n").expect("a good token").subject.as_str(), "00u1");
+    for nonce in ["", "N", "n ", "nn"] {
+        refused(verify(&good, nonce), ClaimMissing);
+    }
+    for (token, code) in [
+        (sign("JWT", &without("nonce")), ClaimMissing),
+        (sign("JWT", &with("aud", json!("another-client"))), AudienceMismatch),
+        // What the access tokens of its applications are for.
+        (sign("JWT", &with("aud", json!("api"))), AudienceMismatch),
+        (sign("JWT", &with("iss", json!("https://login.example.org/"))), IssuerMismatch),
+        (sign("JWT", &with("exp", json!(1_799_999_995))), TokenExpired),
+        (sign("JWT", &with("iat", json!(1_800_000_006))), TokenNotYetValid),
+        (sign("at+jwt", &claims()), TypeInvalid),
+        (forged(&json!({ "alg": "EdDSA", "kid": provider.key.key_id() }), &claims()), SignatureInvalid),
+        (forged(&json!({ "alg": "none" }), &claims()), AlgorithmUnsupported),
+        ("not a token".to_owned(), TokenMalformed),
+    ] {
+        refused(verify(&token, "n"), code);
+    }
+}
+
+#[test]
+fn an_id_token_of_an_unknown_key_has_keys_fetched_and_is_refused_with_those_that_come() {
+    let (provider, other) = (Provider::new(Algorithm::EdDsa), Provider::new(Algorithm::EdDsa));
+    let reader = reader(&provider);
+    let token = other.sign("JWT", &claims().to_string());
+    let verify = || reader.verify_id_token(&token, "our-client", "n", NOW);
+    assert_eq!(verify().expect("not yet"), None);
+    let Poll::Fetch(fetch) = reader.poll(NOW) else { panic!("nothing is to be fetched") };
+    reader.receive(fetch.id, Response::Body(provider.keys.to_json().as_bytes()), NOW);
+    assert_eq!(verify().map_err(|error| error.code), Err(ErrorCode::KeyUnknown));
 }

@@ -2,18 +2,20 @@
 
 mod vectors;
 
+use flagbearer::door;
 use flagbearer::error::ErrorCode;
-use flagbearer::flag::{FlagType, FlagValue};
+use flagbearer::flag::{FlagKey, FlagType, FlagValue};
 use flagbearer::flag_set::{FlagSet, Reason};
 use flagbearer::reader::{KeySource, OfflinePolicy, Poll, Reader, Response};
 use flagbearer::timestamp::Timestamp;
-use flagbearer::token::{Verifier, VerifierOptions};
+use flagbearer::token::{Algorithm, KeySet, Kill, SigningKey, TYPE_WATERMARK, Verifier, VerifierOptions, Watermark};
 use serde_json::{Value, json};
 
 const DAY: i64 = 24 * 60 * 60;
 const POLICIES: [OfflinePolicy; 3] =
     [OfflinePolicy::Fresh, OfflinePolicy::StaleAllowed { seconds: DAY }, OfflinePolicy::ExpiredDefaults];
 
+const ISSUER: &str = "https://flags.example.com";
 const FLAG: &str = "new_ai_model";
 
 /// The first token of the vectors, whose flag is on, as a reader that has its keys keeps it.
@@ -112,6 +114,41 @@ fn what_was_kept_is_verified_like_any_other_token() {
             let refused = kept.reader.restore(&text, policy, kept.expires_at.plus_seconds(60)).unwrap_err();
             assert_eq!(refused.code, code, "{text}");
         }
+    }
+}
+
+/// A reader that was told at second `at` that the flag is killed, and that the kept token is too old.
+fn told_of_a_kill(at: Timestamp) -> Reader {
+    let kill = Kill { value: FlagValue::Boolean(false), revision: 50 };
+    let watermark = Watermark {
+        revision: 50,
+        min_revision: 45,
+        kills: [(FlagKey::parse(FLAG).unwrap(), kill)].into_iter().collect(),
+        issued_at: at,
+        expires_at: at.plus_seconds(300),
+    };
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let jwks = [key.public_key().unwrap()].into_iter().collect::<KeySet>().to_json();
+    let mut claims = String::new();
+    watermark.write(ISSUER, &mut claims);
+    let document = json!({
+        "issuer": ISSUER,
+        "jwks": serde_json::from_str::<Value>(&jwks).unwrap(),
+        "watermarks": [{ "at": at.seconds(), "watermark": key.signer(TYPE_WATERMARK).unwrap().sign(&claims).unwrap() }],
+    });
+    let (reader, outcomes) = door::follow(&document).unwrap();
+    assert_eq!(outcomes, [None]);
+    reader
+}
+
+#[test]
+fn a_kill_and_a_minimum_overrule_what_was_kept_under_every_policy() {
+    let kept = kept();
+    let late = kept.expires_at.plus_seconds(60);
+    for (policy, now) in POLICIES.into_iter().zip([kept.issued_at, late, late]) {
+        let flags = told_of_a_kill(now).restore(&kept.text, policy, now).unwrap().flags;
+        assert_eq!(read(&flags), (FlagValue::Boolean(false), Reason::Disabled), "{policy:?}");
+        assert!(flags.is_stale(), "{policy:?}");
     }
 }
 

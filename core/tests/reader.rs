@@ -8,7 +8,6 @@ use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{
     AccessToken, Algorithm, Asked, KeySet, Profile, Signer, SigningKey, TYPE_ACCESS_TOKEN, Verifier, VerifierOptions,
 };
-use proptest::prelude::*;
 
 const ISSUER: &str = "https://flags.example.com/env/staging";
 const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -207,6 +206,67 @@ fn the_last_good_keys_serve_for_a_day_while_the_server_is_down_and_not_longer() 
 }
 
 #[test]
+fn a_key_set_is_read_up_to_one_mebibyte() {
+    assert_eq!(MAX_BODY_BYTES, 1024 * 1024);
+    let issuer = Issuer::new();
+    for (bytes, read) in [(MAX_BODY_BYTES, Ok(())), (MAX_BODY_BYTES + 1, Err(ErrorCode::KeysUnavailable))] {
+        let reader = reader(KeySource::WellKnown);
+        let padded = format!("{}{}", issuer.set, " ".repeat(bytes - issuer.set.len()));
+        let fetch = fetch(&reader, START);
+        reader.receive(fetch.id, Response::Body(padded.as_bytes()), START);
+        assert_eq!(issuer.verify(&reader, START), Some(read), "{bytes} bytes");
+    }
+}
+
+/// Verifies as a host does while its server is down: whatever is to be fetched fails. Answers how many fetches there were.
+fn verify_while_down(reader: &Reader, token: &str, now: Timestamp) -> (Result<(), ErrorCode>, u32) {
+    let mut fetches = 0;
+    loop {
+        if let Some(outcome) = outcome(reader, token, now) {
+            return (outcome, fetches);
+        }
+        let fetch = fetch(reader, now);
+        reader.receive(fetch.id, Response::Failed, now);
+        fetches += 1;
+    }
+}
+
+/// A hundred tokens of unknown keys, each of another one, in each of a hundred seconds: the seconds in which they had the server
+/// asked. `known` is verified beside them.
+fn unknown_keys_while_down(reader: &Reader, issuer: &Issuer, unknown: ErrorCode, known: Result<(), ErrorCode>) -> Vec<i64> {
+    let published = issuer.token(&issuer.published, START);
+    let unpublished = issuer.token(&issuer.unknown, START);
+    let (_, signed) = unpublished.split_once('.').unwrap();
+    let mut asked = Vec::new();
+    for number in 0..10_000 {
+        let (second, now) = (number / 100, START.plus_seconds(number / 100));
+        let header = serde_json::json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": format!("unknown {number}") });
+        let token = format!("{}.{signed}", URL_SAFE_NO_PAD.encode(header.to_string()));
+        let (refusal, fetches) = verify_while_down(reader, &token, now);
+        assert_eq!(refusal, Err(unknown));
+        asked.extend((0..fetches).map(|_| second));
+        assert_eq!(verify_while_down(reader, &published, now), (known, 0), "at {second} s");
+    }
+    asked
+}
+
+#[test]
+fn with_the_server_down_unknown_keys_have_it_asked_once_in_thirty_seconds_and_known_ones_go_on() {
+    let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+    load(&reader, &issuer, START);
+    let asked = unknown_keys_while_down(&reader, &issuer, ErrorCode::KeyUnknown, Ok(()));
+    assert_eq!(asked, [0, 30, 60, 90]);
+}
+
+#[test]
+fn with_the_server_down_since_the_start_tokens_have_it_asked_after_the_pauses_that_follow_failures_and_not_more_often() {
+    let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
+    let none = ErrorCode::KeysUnavailable;
+    let asked = unknown_keys_while_down(&reader, &issuer, none, Err(none));
+    assert_eq!(asked, [0, 1, 3, 7, 15, 31, 61, 91]);
+}
+
+#[test]
 fn without_keys_attempts_are_spaced_by_one_two_four_to_thirty_seconds() {
     let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
     let mut now = START;
@@ -217,6 +277,25 @@ fn without_keys_attempts_are_spaced_by_one_two_four_to_thirty_seconds() {
         assert_eq!(issuer.verify(&reader, now), Some(Err(ErrorCode::KeysUnavailable)));
         assert_eq!(reader.poll(now), Poll::Idle { until: now.plus_seconds(pause) });
         now = now.plus_seconds(pause);
+    }
+}
+
+#[test]
+fn why_there_are_no_keys_is_told() {
+    let issuer = Issuer::new();
+    let long = " ".repeat(MAX_BODY_BYTES + 1);
+    for (source, response, why) in [
+        (KeySource::WellKnown, Response::Failed, "no answer with status 200"),
+        (KeySource::WellKnown, Response::Body(long.as_bytes()), "no answer with status 200"),
+        (KeySource::WellKnown, Response::Body(b"<html>"), "no set of keys"),
+        (KeySource::WellKnown, Response::Body(br#"{"keys":[]}"#), "no set of keys"),
+        (KeySource::Discovery, Response::Body(b"<html>"), "no discovery document"),
+    ] {
+        let reader = reader(source);
+        let fetch = fetch(&reader, START);
+        reader.receive(fetch.id, response, START);
+        let refused = reader.verify(&issuer.token(&issuer.published, START), START).unwrap_err();
+        assert!(refused.code == ErrorCode::KeysUnavailable && refused.message.contains(why), "{}", refused.message);
     }
 }
 
@@ -252,102 +331,6 @@ fn an_issuer_that_is_no_url_needs_a_url_for_its_keys() {
     let refused = Reader::new(verifier.clone(), KeySource::WellKnown).unwrap_err();
     assert_eq!(refused.code, ErrorCode::ConfigurationInvalid);
     assert!(Reader::new(verifier, KeySource::Url("https://flags.example.com/keys".into())).is_ok());
-}
-
-#[derive(Debug, Clone)]
-enum Event {
-    Wait(i64),
-    Verify,
-    VerifyUnknown,
-    Poll,
-    /// Answers the fetch that was made so many fetches ago.
-    Answer {
-        age: usize,
-        good: bool,
-    },
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        3 => (0..40_i64).prop_map(Event::Wait),
-        // Clocks are set back, too, and machines sleep.
-        1 => (-4000..8000_i64).prop_map(Event::Wait),
-        3 => Just(Event::Verify),
-        3 => Just(Event::VerifyUnknown),
-        4 => Just(Event::Poll),
-        4 => (0..3_usize, any::<bool>()).prop_map(|(age, good)| Event::Answer { age, good }),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn whatever_happens_in_whatever_order_good_keys_stay_and_fetches_stay_few(
-        events in prop::collection::vec(event(), 1..120)
-    ) {
-        let (issuer, reader) = (Issuer::new(), reader(KeySource::WellKnown));
-        let mut now = START;
-        let mut fetches: Vec<(u64, Timestamp)> = Vec::new();
-        let mut last_good: Option<Timestamp> = None;
-        let mut answered_last = true;
-        let mut clock_went_back = false;
-        for event in events {
-            match event {
-                Event::Wait(seconds) => {
-                    clock_went_back |= seconds < 0;
-                    now = now.plus_seconds(seconds);
-                }
-                Event::Verify => match issuer.verify(&reader, now) {
-                    Some(Ok(())) => prop_assert!(last_good.is_some()),
-                    Some(Err(code)) => {
-                        prop_assert_eq!(code, ErrorCode::KeysUnavailable);
-                        // Keys that were good within the day are never taken away.
-                        prop_assert!(last_good.is_none_or(|good| now >= good.plus_seconds(24 * 3600)));
-                    }
-                    // Whoever is told to wait has something to wait for.
-                    None => {
-                        let step = reader.poll(now);
-                        prop_assert!(!matches!(step, Poll::Idle { .. }), "{:?}", step);
-                        if let Poll::Fetch(fetch) = step {
-                            fetches.push((fetch.id, now));
-                            answered_last = false;
-                        }
-                    }
-                },
-                Event::VerifyUnknown => {
-                    if let Some(result) = issuer.verify_unknown(&reader, now) {
-                        prop_assert!(matches!(result, Err(ErrorCode::KeyUnknown | ErrorCode::KeysUnavailable)));
-                    }
-                }
-                Event::Poll => {
-                    if let Poll::Fetch(fetch) = reader.poll(now) {
-                        let lost = fetches.last().is_none_or(|(_, at)| now < *at || now >= at.plus_seconds(30));
-                        prop_assert!(answered_last || lost, "two fetches at once");
-                        fetches.push((fetch.id, now));
-                        answered_last = false;
-                    }
-                }
-                Event::Answer { age, good } => {
-                    let Some(index) = fetches.len().checked_sub(age + 1) else { continue };
-                    let body = if good { issuer.set.as_str() } else { "{" };
-                    if age == 0 {
-                        if good && !answered_last {
-                            last_good = Some(now);
-                        }
-                        answered_last = true;
-                    }
-                    reader.receive(fetches[index].0, Response::Body(body.as_bytes()), now);
-                }
-            }
-        }
-        // A minute holds at most: the first attempts at 1, 2, 4, 8, 16, 30 s, a refresh, and two for unknown keys.
-        if !clock_went_back {
-            for (_, start) in &fetches {
-                let end = start.plus_seconds(60);
-                let within = fetches.iter().filter(|(_, at)| at >= start && *at < end).count();
-                prop_assert!(within <= 9, "{} fetches in a minute", within);
-            }
-        }
-    }
 }
 
 /// Verifies a token whole, and keeps `kept` of it.

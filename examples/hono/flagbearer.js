@@ -26,7 +26,10 @@ async function run(folder, key, listen) {
     stdio: ['ignore', 'pipe', log],
   })
   if (logs) closeSync(log)
-  const ended = new Promise((resolve) => child.once('exit', resolve))
+  // Whatever ends this process, also a fault, the server is not to outlive it.
+  const orphan = () => child.kill('SIGKILL')
+  process.once('exit', orphan)
+  const ended = new Promise((resolve) => child.once('exit', resolve)).finally(() => process.off('exit', orphan))
   const url = await new Promise((resolve, reject) => {
     let output = ''
     child.stdout.on('data', (chunk) => {

@@ -1,7 +1,11 @@
 // Both incidents of a public bug report about flags in access tokens, played against a real server.
 
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
 import { createApp } from './app.js'
 import { startFlagbearer } from './flagbearer.js'
 
@@ -93,4 +97,14 @@ test('without a good token there are no flags, and no answer', async () => {
   const app = createApp(await flagbearer.application('production'))
   assert.equal((await app.request('/api/snippets')).status, 401)
   assert.equal(await status(app, { access_token: 'garbage' }), 401)
+})
+
+test('where the example cannot start, its server does not outlive it', { timeout: 60_000 }, async (t) => {
+  const listener = createServer().listen(0, '127.0.0.1')
+  t.after(() => listener.close())
+  await once(listener, 'listening')
+  const { PATH, FLAGBEARER_BINARY = '' } = process.env
+  const env = { PATH, FLAGBEARER_BINARY, PORT: String(listener.address().port) }
+  // The server writes where the example does, so that this goes on once both have ended.
+  await assert.rejects(promisify(execFile)(process.execPath, ['start.js'], { cwd: import.meta.dirname, env }), /EADDRINUSE/)
 })

@@ -8,7 +8,7 @@ const { FLAGBEARER_ISSUER, FLAGBEARER_AUDIENCE, PORT = '3000' } = process.env
 
 let settings = { issuer: FLAGBEARER_ISSUER, audience: FLAGBEARER_AUDIENCE }
 let flagbearer
-let hint = ''
+let hint = () => ''
 
 if (!FLAGBEARER_ISSUER) {
   flagbearer = await startFlagbearer()
@@ -17,7 +17,7 @@ if (!FLAGBEARER_ISSUER) {
   await flagbearer.target('snippet-synthesis', 'production', { audience: 'some', organizations: ['org_ours'] })
   const ours = await flagbearer.startSession(settings, 'user_ours', 'org_ours')
   const other = await flagbearer.startSession(settings, 'user_other', 'org_other')
-  hint = `
+  hint = (url) => `
 \`snippet-synthesis\` is on for org_ours alone. Two access tokens, good for five minutes:
 
   OURS=${ours.access_token}
@@ -25,15 +25,16 @@ if (!FLAGBEARER_ISSUER) {
 
 Try:
 
-  curl -H "authorization: Bearer $OURS" http://127.0.0.1:${PORT}/api/snippets
-  curl -H "authorization: Bearer $OTHER" http://127.0.0.1:${PORT}/api/snippets
-  curl -H "authorization: Bearer $OTHER" http://127.0.0.1:${PORT}/api/me
+  curl -H "authorization: Bearer $OURS" ${url}/api/snippets
+  curl -H "authorization: Bearer $OTHER" ${url}/api/snippets
+  curl -H "authorization: Bearer $OTHER" ${url}/api/me
 `
 }
 
-const server = serve({ fetch: createApp(settings).fetch, hostname: '127.0.0.1', port: Number(PORT) }, () => {
-  console.log(`The backend listens on http://127.0.0.1:${PORT}, and accepts tokens of ${settings.issuer}`)
-  console.log(hint)
+const server = serve({ fetch: createApp(settings).fetch, hostname: '127.0.0.1', port: Number(PORT) }, ({ port }) => {
+  const url = `http://127.0.0.1:${port}`
+  console.log(`The backend listens on ${url}, and accepts tokens of ${settings.issuer}`)
+  console.log(hint(url))
 })
 
 for (const signal of ['SIGINT', 'SIGTERM']) {

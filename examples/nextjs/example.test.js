@@ -1,6 +1,7 @@
 // The example as it is delivered: built, started, and in a real browser, against a real server.
 
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,6 +37,7 @@ before(async () => {
   const port = await freePort()
   site = `http://localhost:${port}`
   application = await fill(server, site)
+  application.FLAGBEARER_COOKIE_PASSWORD = randomBytes(32).toString('hex')
   next = await startExample(port, application)
   browser = await startBrowser()
   page = await browser.newPage()
@@ -184,6 +186,30 @@ test('with the server gone the last token stays in use, the page says so, and no
   assert.equal((await cookies()).token, token)
   assert.match(next.output, /flagbearer: ISSUER_UNAVAILABLE/)
 
+  // Whoever comes back from the sign-in page now is told so.
+  const begun = await fetch(`${site}/api/auth/sign-in`, { redirect: 'manual' })
+  const [signIn] = begun.headers.getSetCookie()[0].split(';')
+  const state = new URL(begun.headers.get('location')).searchParams.get('state')
+  const returned = await fetch(`${site}/api/auth/callback?${new URLSearchParams({ code: 'x', state, iss: server.url })}`, { headers: { cookie: signIn } })
+  assert.equal(returned.status, 503)
+  assert.match(await returned.text(), /<p>ISSUER_UNAVAILABLE: nobody can be signed in at the moment/)
+
+  // A process that was only just started has no keys: what reads no flags is there, with a token to refresh and without.
+  const { all } = await cookies()
+  const cookie = all.map(({ name, value }) => `${name}=${value}`).join('; ')
+  const late = await freePort()
+  const fresh = await startExample(late, application)
+  try {
+    for (const seconds of [0, 250]) {
+      clockAhead(seconds)
+      assert.equal((await fetch(`http://localhost:${late}/api/edge`, { headers: { cookie } })).status, 401)
+      assert.equal((await fetch(`http://localhost:${late}/dashboard`, { headers: { cookie } })).status, 500)
+    }
+    assert.match(fresh.output, /flagbearer: KEYS_UNAVAILABLE/)
+  } finally {
+    await fresh.end()
+  }
+
   // After its end it is good for nothing any more, but the session is not forgotten.
   clockAhead(400)
   const { status, url } = await page.evaluate(() => fetch('/dashboard', { redirect: 'manual' }).then(({ status, type }) => ({ status, url: type })))
@@ -200,15 +226,27 @@ test('a claim beyond one cookie is kept in several, and one beyond all limits is
   await large(6000)
   assert.equal((await refresh()).refreshed, true)
   assert.equal((await call('/api/ai/generate', { message: 'Hello' })).body.variant.length, 6000)
-  const { all, token } = await cookies()
+  const { all } = await cookies()
   assert.deepEqual(all.map(({ name }) => name).sort(), ['flagbearer-session', 'flagbearer-token.0', 'flagbearer-token.1', 'flagbearer-token.2'])
   for (const { name, value } of all) assert.ok(name.length + value.length <= 4096)
 
-  await server.call('POST', '/flags?confirm=claim-budget', { key: 'more', type: 'string', default_value: 'x'.repeat(6000) })
+  // As much as the limit leaves room for: base64 makes four bytes of three, and the flag has its key and the cookie its name.
+  const sent = (all) => all.map(({ name, value }) => `${name}=${value}`).join('; ').length
+  const room = Math.floor(((14 * 1024 - sent(all) - '; flagbearer-token.3='.length) * 3) / 4) - ',"more":{"t":"s","v":""}'.length - 10
+  await server.call('POST', '/flags?confirm=claim-budget', { key: 'more', type: 'string', default_value: 'x'.repeat(room) })
+  assert.equal((await refresh()).refreshed, true)
+  const { all: full, token: last } = await cookies()
+  assert.ok(sent(full) > 14 * 1024 - 100, `${sent(full)} bytes`)
+  assert.equal((await dashboard()).status(), 200, 'the server takes all that is let through')
+  assert.equal((await fetch(site, { headers: { cookie: 'a='.padEnd(16 * 1024, 'x') } })).status, 431, 'and why there is a limit')
+
+  await server.call('PATCH', '/flags/more?confirm=claim-budget', { default_value: 'x'.repeat(room + 100) })
   assert.equal(await page.evaluate(() => fetch('/api/auth/refresh', { method: 'POST' }).then(({ status }) => status)), 500)
+  await page.getByRole('button', { name: 'Refresh' }).click()
+  await page.getByText('APPLICATION_UNAVAILABLE').waitFor()
   assert.match(next.output, /COOKIE_TOO_LARGE/)
   assert.match(next.output, /the cookies of this site would have \d{5} bytes together/)
-  assert.equal((await cookies()).token, token, 'nothing was set')
+  assert.equal((await cookies()).token, last, 'nothing was set')
 
   await server.call('DELETE', '/flags/more?confirm=more')
   await large(10)
@@ -270,6 +308,7 @@ test('a sign-in leads to no other site, and is finished by nobody but the browse
     [`${site}@evil.example/`, '/'],
     ['javascript:alert(1)', '/'],
     ['\t//evil.example', '/'],
+    [`/${'x'.repeat(5000)}`, '/'],
   ]) {
     const back = page.waitForResponse((response) => response.url().startsWith(`${site}/api/auth/callback?`))
     await page.goto(`${site}/api/auth/sign-in?return_to=${encodeURIComponent(asked)}`)
@@ -277,6 +316,40 @@ test('a sign-in leads to no other site, and is finished by nobody but the browse
     assert.equal(new URL(page.url()).origin, site, asked)
     assert.equal(left, site + path, asked)
   }
+})
+
+test('no number of links to the sign-in shuts anybody out, however long their addresses', async () => {
+  const jar = new Map((await cookies()).all.map(({ name, value }) => [name, value]))
+  const header = () => [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
+  const ask = async (address, init) => {
+    const response = await fetch(address, { redirect: 'manual', ...init, headers: { cookie: header(), ...init?.headers } })
+    for (const line of response.headers.getSetCookie()) {
+      const [name, value] = line.split(';')[0].split(/=(.*)/s)
+      if (/Max-Age=0/.test(line)) jar.delete(name)
+      else jar.set(name, value)
+    }
+    return response
+  }
+  const begin = async (length) => {
+    const response = await ask(`${site}/api/auth/sign-in?return_to=/${'x'.repeat(length)}`)
+    assert.equal(response.status, 303)
+    return new URL(response.headers.get('location')).searchParams.get('state')
+  }
+  for (const length of [2000, 2000, 2000, 2000, 2000, 10, 10, 10, 5000]) await begin(length)
+  const signIns = () => [...jar].filter(([name]) => name.startsWith('flagbearer-sign-in.'))
+  const bytes = signIns().reduce((sum, [, value]) => sum + value.length, 0)
+  assert.ok(signIns().length > 1 && bytes <= 4096, `${signIns().length} sign-ins of ${bytes} bytes`)
+
+  // Where cookies are short of room the session comes first.
+  await begin(2000)
+  jar.set('other', 'x'.repeat(14 * 1024 - header().length - '; other='.length))
+  assert.equal(header().length, 14 * 1024)
+  const value = { model: 'x'.repeat(500), temperature: 0, max_tokens: 900, system_prompt: '' }
+  await override('ai_model_config', value)
+  const response = await ask(`${site}/api/auth/refresh`, { method: 'POST', headers: { origin: site } })
+  assert.deepEqual(await response.json(), { refreshed: true, changed: true })
+  assert.deepEqual(signIns(), [])
+  assert.ok(header().length <= 14 * 1024)
 })
 
 test('a session that was ended at the server is over with its next refresh', async () => {
@@ -341,12 +414,33 @@ test('on a site with TLS cookies are for that host alone, and one without is ref
     [{ FLAGBEARER_SITE_URL: 'http://app.example.com' }, /sessions need https, or http on localhost/],
     [{ FLAGBEARER_SITE_URL: 'https://app.example.com/below' }, /has to be an origin, without a path/],
     [{ FLAGBEARER_COOKIE_PASSWORD: 'passwordpasswordpasswordpassword' }, /it needs 32 random ones: make it with `openssl rand -hex 32`/],
+    [{ FLAGBEARER_ISSUER: `${server.url}/` }, /FLAGBEARER_ISSUER is `\S+\/`: leave out the slash at its end/],
+    [{ FLAGBEARER_FOLLOW_WATERMARK: 'yes' }, /FLAGBEARER_FOLLOW_WATERMARK is `yes`, and has to be `true` or `false`/],
     [{ FLAGBEARER_CLIENT_ID: '' }, /the variable FLAGBEARER_CLIENT_ID is required/],
   ]) {
     const { status, other } = await at(settings)
     assert.equal(status, 500)
     assert.match(other.output, said)
     assert.match(other.output, /CONFIGURATION_INVALID/)
+  }
+})
+
+test('the routes are found as Next.js names them below a base path or with a slash behind, and nowhere else', async () => {
+  Object.assign(process.env, application, {
+    FLAGBEARER_ISSUER: server.url, FLAGBEARER_SITE_URL: 'https://app.example.com', FLAGBEARER_AUTH_PATH: '/shop/api/auth',
+    FLAGBEARER_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
+  })
+  const { handleAuth } = await import('@flagbearer/node/nextjs')
+  const ask = (path) => handleAuth().GET(new Request(`http://localhost:3000${path}`))
+  for (const path of ['/api/auth/sign-in', '/api/auth/sign-in/', '/shop/api/auth/sign-in']) {
+    const response = await ask(path)
+    assert.equal(response.status, 303, path)
+    const target = new URL(response.headers.get('location'))
+    assert.equal(target.searchParams.get('redirect_uri'), 'https://app.example.com/shop/api/auth/callback')
+  }
+  for (const path of ['/api/auth/', '/api/auth/constructor', '/api/auth/sign-out', '/api/auth/sign-in/more', '/other/sign-in', '/']) {
+    const response = await ask(path)
+    assert.deepEqual([response.status, (await response.json()).code], [404, 'ROUTE_UNKNOWN'], path)
   }
 })
 

@@ -1,9 +1,9 @@
 // The example built with webpack instead of Turbopack, behind a proxy that speaks https, on a name that browsers do not treat as
-// localhost; with one page more, which hands every flag to the browser.
+// localhost; with one page more, which hands every flag to the browser, and with slashes behind all of its addresses.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { createServer } from 'node:https'
 import { once } from 'node:events'
@@ -50,6 +50,8 @@ function build() {
     cpSync(FOLDER + name, join(folder, name), { recursive: true })
   }
   cpSync(`${FOLDER}test-pages`, join(folder, 'app'), { recursive: true })
+  renameSync(join(folder, 'next.config.mjs'), join(folder, 'usual.config.mjs'))
+  writeFileSync(join(folder, 'next.config.mjs'), "import usual from './usual.config.mjs'\nexport default { ...usual, trailingSlash: true }\n")
   symlinkSync(`${FOLDER}node_modules`, join(folder, 'node_modules'))
   const env = { PATH: process.env.PATH, NEXT_TELEMETRY_DISABLED: '1' }
   execFileSync(process.execPath, [NEXT, 'build', '--webpack'], { cwd: folder, env, stdio: 'pipe' })
@@ -90,7 +92,7 @@ test('users sign in over https, with cookies that are for this host alone', asyn
   await page.goto(`${site}/dashboard`)
   assert.equal(new URL(page.url()).origin, server.url)
   await enter(page)
-  await page.waitForURL(`${site}/dashboard`)
+  await page.waitForURL(`${site}/dashboard/`)
   await page.getByText(`Signed in as ${ALICE.email}`).waitFor()
   const set = await cookies()
   assert.deepEqual(set.map(({ name }) => name).sort(), ['__Host-flagbearer-session', '__Host-flagbearer-token.0'])

@@ -43,6 +43,24 @@ public class Flags(private val set: FlagSet) {
         get() = set.getBooleanFlag("constructor", false)
 
     /**
+     * Turned \u{202e}around
+     *
+     * `direction`, string; `"\u{202e}turned\u{2066}"` by default.
+     *
+     * Owner: \u{2067}\u{feff}.
+     */
+    public val direction: String
+        get() = set.getStringFlag("direction", "\u202eturned\u2066")
+
+    /**
+     * The flag `int`.
+     *
+     * `int`, integer; `3` by default.
+     */
+    public val int: Long
+        get() = set.getIntegerFlag("int", 3L)
+
+    /**
      * Answers come from the larger model.
      *
      * `new_ai_model`, boolean; `false` by default.
@@ -59,10 +77,26 @@ public class Flags(private val set: FlagSet) {
      *
      * has a second line.
      *
-     * `promptVariant`, string; `"it's \"${5}\"\n\\ and more"` by default.
+     * `promptVariant`, string; `"it's \"${5}\"\n\\ and\u{2028}more"` by default.
      */
     public val promptVariant: String
         get() = set.getStringFlag("promptVariant", "it's \"\${5}\"\n\\ and\u2028more")
+
+    /**
+     * Stands between empty lines.
+     *
+     * `property`, boolean; `true` by default.
+     */
+    public val property: Boolean
+        get() = set.getBooleanFlag("property", true)
+
+    /**
+     * The flag `prototype`.
+     *
+     * `prototype`, json; `{"__proto__":{"on":true}}` by default.
+     */
+    public val prototype: JsonElement
+        get() = set.getFlag("prototype", Json.parseToJsonElement("{\"__proto__\":{\"on\":true}}"), FlagType.JSON).value
 
     /**
      * The flag `ui.theme`.

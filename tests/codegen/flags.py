@@ -41,6 +41,22 @@ class Flags:
         return self._set.get_boolean_flag("constructor", False)
 
     @property
+    def direction(self) -> str:
+        """Turned \\u{202e}around
+
+        `direction`, string; `'\\u{202e}turned\\u{2066}'` by default.
+
+        Owner: \\u{2067}\\u{feff}."""
+        return self._set.get_string_flag("direction", "\u202eturned\u2066")
+
+    @property
+    def int_(self) -> int:
+        """The flag `int`.
+
+        `int`, integer; `3` by default."""
+        return self._set.get_integer_flag("int", 3)
+
+    @property
     def new_ai_model(self) -> bool:
         """Answers come from the larger model.
 
@@ -57,8 +73,22 @@ class Flags:
 
         has a second line.
 
-        `promptVariant`, string; `'it's \\'${5}\\'\\n\\\\ and more'` by default."""
+        `promptVariant`, string; `'it's \\'${5}\\'\\n\\\\ and\\u{2028}more'` by default."""
         return self._set.get_string_flag("promptVariant", "it's \"${5}\"\n\\ and\u2028more")
+
+    @property
+    def property_(self) -> bool:
+        """Stands between empty lines.
+
+        `property`, boolean; `true` by default."""
+        return self._set.get_boolean_flag("property", True)
+
+    @property
+    def prototype(self) -> Any:
+        """The flag `prototype`.
+
+        `prototype`, json; `{'__proto__':{'on':true}}` by default."""
+        return self._set.get_flag("prototype", json.loads("{\"__proto__\":{\"on\":true}}"), "json").value
 
     @property
     def ui_theme_f6x(self) -> str:

@@ -37,6 +37,22 @@ impl<'s> Flags<'s> {
         self.0.get_boolean_flag("constructor", false)
     }
 
+    /// Turned \u{202e}around
+    ///
+    /// `direction`, string; `"\u{202e}turned\u{2066}"` by default.
+    ///
+    /// Owner: \u{2067}\u{feff}.
+    pub fn direction(&self) -> std::borrow::Cow<'s, str> {
+        self.0.get_string_flag("direction", "\u{202e}turned\u{2066}")
+    }
+
+    /// The flag `int`.
+    ///
+    /// `int`, integer; `3` by default.
+    pub fn int(&self) -> i64 {
+        self.0.get_integer_flag("int", 3)
+    }
+
     /// Answers come from the larger model.
     ///
     /// `new_ai_model`, boolean; `false` by default.
@@ -52,9 +68,24 @@ impl<'s> Flags<'s> {
     ///
     /// has a second line.
     ///
-    /// `promptVariant`, string; `"it's \"${5}\"\n\\ and more"` by default.
+    /// `promptVariant`, string; `"it's \"${5}\"\n\\ and\u{2028}more"` by default.
     pub fn prompt_variant(&self) -> std::borrow::Cow<'s, str> {
         self.0.get_string_flag("promptVariant", "it's \"${5}\"\n\\ and\u{2028}more")
+    }
+
+    /// Stands between empty lines.
+    ///
+    /// `property`, boolean; `true` by default.
+    pub fn property(&self) -> bool {
+        self.0.get_boolean_flag("property", true)
+    }
+
+    /// The flag `prototype`.
+    ///
+    /// `prototype`, json; `{"__proto__":{"on":true}}` by default.
+    pub fn prototype(&self) -> FlagValue {
+        let default_value = FlagValue::from_text("{\"__proto__\":{\"on\":true}}", FlagType::Json).expect("a value that a flag has");
+        self.0.get_flag("prototype", default_value, FlagType::Json).value
     }
 
     /// The flag `ui.theme`.

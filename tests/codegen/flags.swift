@@ -7,35 +7,51 @@ public struct Flags: Sendable {
     private let set: FlagSet
 
     public init(_ flags: FlagSet) {
-        set = flags
+        self.set = flags
     }
 
     /// The flag `MODELConfig`.
     ///
     /// `MODELConfig`, json; `{"deep":{"none":null,"on":true},"models":["a","it's"]}` by default.
     public var modelConfig: JSON {
-        set.getFlag("MODELConfig", defaultValue: JSON(text: "{\"deep\":{\"none\":null,\"on\":true},\"models\":[\"a\",\"it's\"]}") ?? .null, type: .json).value
+        self.set.getFlag("MODELConfig", defaultValue: JSON(text: "{\"deep\":{\"none\":null,\"on\":true},\"models\":[\"a\",\"it's\"]}") ?? .null, type: .json).value
     }
 
     /// Token limit
     ///
     /// `ai.token-limit`, integer; `-9007199254740991` by default.
     public var aiTokenLimit: Int64 {
-        set.getIntegerFlag("ai.token-limit", defaultValue: -9007199254740991)
+        self.set.getIntegerFlag("ai.token-limit", defaultValue: -9007199254740991)
     }
 
     /// The flag `class`.
     ///
     /// `class`, boolean; `true` by default.
     public var class_: Bool {
-        set.getBooleanFlag("class", defaultValue: true)
+        self.set.getBooleanFlag("class", defaultValue: true)
     }
 
     /// The flag `constructor`.
     ///
     /// `constructor`, boolean; `false` by default.
     public var constructor: Bool {
-        set.getBooleanFlag("constructor", defaultValue: false)
+        self.set.getBooleanFlag("constructor", defaultValue: false)
+    }
+
+    /// Turned \u{202e}around
+    ///
+    /// `direction`, string; `"\u{202e}turned\u{2066}"` by default.
+    ///
+    /// Owner: \u{2067}\u{feff}.
+    public var direction: String {
+        self.set.getStringFlag("direction", defaultValue: "\u{202e}turned\u{2066}")
+    }
+
+    /// The flag `int`.
+    ///
+    /// `int`, integer; `3` by default.
+    public var int: Int64 {
+        self.set.getIntegerFlag("int", defaultValue: 3)
     }
 
     /// Answers come from the larger model.
@@ -46,29 +62,43 @@ public struct Flags: Sendable {
     ///
     /// To be removed after 2027-06-30.
     public var newAiModel: Bool {
-        set.getBooleanFlag("new_ai_model", defaultValue: false)
+        self.set.getBooleanFlag("new_ai_model", defaultValue: false)
     }
 
     /// Ends */ no comment, """ no text \ and
     ///
     /// has a second line.
     ///
-    /// `promptVariant`, string; `"it's \"${5}\"\n\\ and more"` by default.
+    /// `promptVariant`, string; `"it's \"${5}\"\n\\ and\u{2028}more"` by default.
     public var promptVariant: String {
-        set.getStringFlag("promptVariant", defaultValue: "it's \"${5}\"\n\\ and\u{2028}more")
+        self.set.getStringFlag("promptVariant", defaultValue: "it's \"${5}\"\n\\ and\u{2028}more")
+    }
+
+    /// Stands between empty lines.
+    ///
+    /// `property`, boolean; `true` by default.
+    public var property: Bool {
+        self.set.getBooleanFlag("property", defaultValue: true)
+    }
+
+    /// The flag `prototype`.
+    ///
+    /// `prototype`, json; `{"__proto__":{"on":true}}` by default.
+    public var prototype: JSON {
+        self.set.getFlag("prototype", defaultValue: JSON(text: "{\"__proto__\":{\"on\":true}}") ?? .null, type: .json).value
     }
 
     /// The flag `ui.theme`.
     ///
     /// `ui.theme`, string; `"light"` by default.
     public var uiThemeF6x: String {
-        set.getStringFlag("ui.theme", defaultValue: "light")
+        self.set.getStringFlag("ui.theme", defaultValue: "light")
     }
 
     /// The flag `ui_theme`.
     ///
     /// `ui_theme`, string; `"dark"` by default.
     public var uiThemeF7x: String {
-        set.getStringFlag("ui_theme", defaultValue: "dark")
+        self.set.getStringFlag("ui_theme", defaultValue: "dark")
     }
 }

@@ -43,6 +43,23 @@ export class Flags {
   }
 
   /**
+   * Turned \u{202e}around
+   * `direction`, string; `"\u{202e}turned\u{2066}"` by default.
+   * Owner: \u{2067}\u{feff}.
+   */
+  get direction(): string {
+    return this.#set.getStringFlag('direction', '\u202eturned\u2066')
+  }
+
+  /**
+   * The flag `int`.
+   * `int`, integer; `3` by default.
+   */
+  get int(): number {
+    return this.#set.getIntegerFlag('int', 3)
+  }
+
+  /**
    * Answers come from the larger model.
    * `new_ai_model`, boolean; `false` by default.
    * Owner: ai team.
@@ -55,10 +72,26 @@ export class Flags {
   /**
    * Ends * / no comment, """ no text \ and
    * has a second line.
-   * `promptVariant`, string; `"it's \"${5}\"\n\\ and more"` by default.
+   * `promptVariant`, string; `"it's \"${5}\"\n\\ and\u{2028}more"` by default.
    */
   get promptVariant(): string {
     return this.#set.getStringFlag('promptVariant', 'it\'s "${5}"\n\\ and\u2028more')
+  }
+
+  /**
+   * Stands between empty lines.
+   * `property`, boolean; `true` by default.
+   */
+  get property(): boolean {
+    return this.#set.getBooleanFlag('property', true)
+  }
+
+  /**
+   * The flag `prototype`.
+   * `prototype`, json; `{"__proto__":{"on":true}}` by default.
+   */
+  get prototype(): unknown {
+    return this.#set.getFlag<unknown>('prototype', JSON.parse('{"__proto__":{"on":true}}'), 'json').value
   }
 
   /**

@@ -8,7 +8,7 @@ import { build } from 'esbuild'
 import { Miniflare } from 'miniflare'
 import testIssuer from '../../bindings/node/test/issuer.js'
 
-const { Issuer } = testIssuer
+const { Issuer, ENDLESS_BYTES } = testIssuer
 const VECTORS = path.join(import.meta.dirname, '../vectors')
 
 /** A Worker that is running, by what fetches from it. Its modules are compiled beforehand: no code can be made at run time. */
@@ -85,6 +85,25 @@ test('many requests at once wait for one fetch of the keys', async (t) => {
   assert.equal(issuer.requests, 1)
 })
 
+test('keys are refreshed behind the scenes, also where the request that has them refreshed is answered before they come', async (t) => {
+  const { issuer, options } = await start(t)
+  const fetch = await worker('waiting.js')
+  const read = async (token, ahead) => {
+    const response = await fetch({ method: 'POST', body: JSON.stringify({ options, token }), headers: { 'x-ahead': String(ahead) } })
+    return (await response.json()).organization
+  }
+  const lasting = { exp: Math.floor(Date.now() / 1000) + 3600 }
+  const [token, other] = [await issuer.token(lasting), await issuer.token({ ...lasting, jti: 'token_2' })]
+  assert.equal(await read(token, 0), 'org_1')
+  const refreshed = new Promise((resolve) => (issuer.answer = (request, response) => resolve(response)))
+  assert.equal(await read(other, 301_000), 'org_1')
+  const response = await refreshed
+  await issuer.rotate('ES256')
+  response.end(JSON.stringify(issuer.jwks))
+  assert.equal(await read(await issuer.token(lasting), 301_000), 'org_1')
+  assert.equal(issuer.requests, 2)
+})
+
 test('whatever is not a token is malformed, and nothing is fetched for it', async (t) => {
   const { issuer, read } = await start(t)
   for (const token of [null, '', 'garbage', 'a.b.c', 0, true, {}, [], '\u0000', '\ud800', 'é'.repeat(1000), 'a'.repeat(1_000_000)]) {
@@ -106,11 +125,6 @@ for (const [name, answer] of [
   ['a page', (request, response) => response.end('<html>')],
   ['a redirect', (request, response) => response.writeHead(302, { location: '/elsewhere' }).end()],
   ['a status other than 200', (request, response) => response.writeHead(404).end()],
-  ['a body that does not end', (request, response) => {
-    const write = () => { while (response.write(' '.repeat(65536))); }
-    response.on('drain', write)
-    write()
-  }],
 ]) {
   test(`${name} instead of keys makes them unavailable, and the server is not asked again at once`, async (t) => {
     const { issuer, read } = await start(t)
@@ -120,6 +134,23 @@ for (const [name, answer] of [
     assert.equal(issuer.requests, 1)
   })
 }
+
+test('a key set is read up to one mebibyte', async (t) => {
+  for (const [bytes, outcome] of [[1024 * 1024, { organization: 'org_1' }], [1024 * 1024 + 1, { code: 'KEYS_UNAVAILABLE' }]]) {
+    const { issuer, read } = await start(t)
+    issuer.answer = (request, response) => response.end(JSON.stringify(issuer.jwks).padEnd(bytes))
+    const { organization, code } = await read(await issuer.token())
+    assert.deepEqual({ organization, code }, { organization: undefined, code: undefined, ...outcome })
+  }
+})
+
+test('a server that writes on and on is hung up on', async (t) => {
+  const { issuer, read } = await start(t)
+  const written = issuer.writeOnAndOn()
+  assert.equal((await read(await issuer.token())).code, 'KEYS_UNAVAILABLE')
+  const bytes = await written
+  assert.ok(bytes < ENDLESS_BYTES, `${bytes} bytes`)
+})
 
 test('a forged signature and an unknown key are refused with their codes', async (t) => {
   const { issuer, read } = await start(t)

@@ -10,7 +10,7 @@ export interface ClientSession {
   flags: PickedFlag[]
 }
 
-/** What a refresh came to. */
+/** What a refresh came to. The code is `APPLICATION_UNAVAILABLE` where there is no network, or the application itself has failed. */
 export type RefreshOutcome =
   | { refreshed: true; /** Whether any flag has. */ changed: boolean }
   | { refreshed: false; code: string; message: string; /** Seconds. */ retryAfter?: number }
@@ -23,7 +23,7 @@ export interface FlagbearerClient {
   getStringFlag(key: string, defaultValue: string): string
   getIntegerFlag(key: string, defaultValue: number): number
   getFlag<T>(key: string, defaultValue: T, type?: FlagTypeName): FlagDetails<T>
-  /** Asks for a new token, and has the page rendered with it. */
+  /** Asks for a new token, and has the page rendered with it. Never rejects. */
   refresh(): Promise<RefreshOutcome>
 }
 

@@ -9,13 +9,22 @@ import { readPicked } from '../picked.mjs'
 
 const Context = createContext(undefined)
 
+/** Asks for a refresh. Without a network, or where the application itself fails, there is no answer to read. */
+async function ask(address) {
+  try {
+    const response = await fetch(address, { method: 'POST' })
+    return { status: response.status, outcome: await response.json() }
+  } catch {
+    return { outcome: { refreshed: false, code: 'APPLICATION_UNAVAILABLE', message: 'the application gave no answer; try again shortly' } }
+  }
+}
+
 export function FlagbearerProvider({ session, authPath = '/api/auth', children }) {
   const router = useRouter()
   const refresh = useCallback(async () => {
-    const response = await fetch(`${authPath}/refresh`, { method: 'POST' })
-    const outcome = await response.json()
+    const { status, outcome } = await ask(`${authPath}/refresh`)
     // The server renders with the new token, or without one.
-    if (outcome.refreshed || response.status === 401) router.refresh()
+    if (outcome.refreshed || status === 401) router.refresh()
     return outcome
   }, [authPath, router])
   const { flags, ...who } = session

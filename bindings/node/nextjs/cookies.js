@@ -10,8 +10,8 @@ const { called } = require('../session.js')
 const KEPT = 400 * 24 * 60 * 60
 /** How long somebody may stay at the sign-in page, in seconds. */
 const SIGNING_IN = 60 * 60
-/** How many sign-ins may be under way in one browser. */
-const MAX_SIGN_INS = 5
+/** How much the sign-ins that are under way in one browser may keep there: some five, as they usually are. */
+const MAX_SIGN_IN_BYTES = 4096
 
 /** `secure` and the rest of what every cookie has. Lax, since users come back from the sign-in page by a link. */
 function attributes({ secure }, maxAge) {
@@ -62,13 +62,28 @@ function writeSession(settings, jar, { accessToken, refreshToken, user }) {
   const { cookies, seal } = settings
   const chunks = native.splitCookie(cookies.token, accessToken)
   const session = { name: cookies.session, value: seal.seal({ refreshToken, user, chunks: chunks.length }) }
-  called(() => native.measureCookie(session.name, session.value), 'COOKIE_TOO_LARGE')
   const written = [session, ...chunks]
   const names = new Set(written.map(({ name }) => name))
   const dropped = sessionCookies(settings, jar).filter((name) => !names.has(name))
-  const others = [...jar].filter(([name]) => !names.has(name) && !dropped.includes(name)).map(([name, value]) => ({ name, value }))
-  called(() => native.measureCookies([...others, ...written]), 'COOKIE_TOO_LARGE')
-  return [...written.map((cookie) => ({ ...cookie, ...attributes(settings, KEPT) })), ...drop(settings, dropped)]
+  return change(settings, jar, written, dropped, KEPT)
+}
+
+/**
+ * What has to be set so that these cookies come and those go. Where it would be too much, sign-ins under way go first: links to them
+ * may come from anywhere, and are to shut nobody out. Throws `COOKIE_TOO_LARGE`: see {@link writeSession}.
+ */
+function change(settings, jar, written, dropped, maxAge) {
+  for (const { name, value } of written) called(() => native.measureCookie(name, value), 'COOKIE_TOO_LARGE')
+  const kept = [...jar].map(([name, value]) => ({ name, value })).filter(({ name }) => !dropped.includes(name))
+  const others = kept.filter(({ name }) => !written.some((cookie) => cookie.name === name))
+  const signIns = others.map(({ name }) => name).filter((name) => isSignIn(settings, name))
+  try {
+    called(() => native.measureCookies([...others, ...written]), 'COOKIE_TOO_LARGE')
+  } catch (error) {
+    if (signIns.length === 0) throw error
+    return change(settings, jar, written, [...dropped, ...signIns], maxAge)
+  }
+  return [...written.map((cookie) => ({ ...cookie, ...attributes(settings, maxAge) })), ...drop(settings, dropped)]
 }
 
 /** What has to be set so that these cookies go. */
@@ -86,14 +101,18 @@ function signInCookie({ cookies }, state) {
   return `${cookies.signIn}.${state.slice(0, 8)}`
 }
 
-/** What has to be set to remember a sign-in until it comes back. */
+function isSignIn({ cookies }, name) {
+  return name.startsWith(`${cookies.signIn}.`)
+}
+
+/** What has to be set to remember a sign-in until it comes back. Throws `COOKIE_TOO_LARGE`. */
 function writeSignIn(settings, jar, signIn) {
-  const name = signInCookie(settings, signIn.state)
   const value = settings.seal.seal({ ...signIn, until: Date.now() + SIGNING_IN * 1000 })
-  called(() => native.measureCookie(name, value), 'COOKIE_TOO_LARGE')
-  const left = [...jar.keys()].filter((name) => name.startsWith(`${settings.cookies.signIn}.`))
-  const forgotten = left.length < MAX_SIGN_INS ? [] : left
-  return [...drop(settings, forgotten), { name, value, ...attributes(settings, SIGNING_IN) }]
+  const written = { name: signInCookie(settings, signIn.state), value }
+  const begun = [...jar].filter(([name]) => isSignIn(settings, name))
+  const bytes = begun.reduce((sum, [, value]) => sum + value.length, value.length)
+  const forgotten = bytes <= MAX_SIGN_IN_BYTES ? [] : begun.map(([name]) => name)
+  return change(settings, jar, [written], forgotten, SIGNING_IN)
 }
 
 /** The sign-in that began in this browser with this state, or nothing. */

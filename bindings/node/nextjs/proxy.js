@@ -12,7 +12,14 @@ const { settings } = require('./settings.js')
 /** Whether a session is to be refreshed now: its token is about to expire, or older than its issuer wants any to be. */
 async function isDue({ flagbearer }, { accessToken, refreshAt }) {
   if (Date.now() >= refreshAt) return true
-  return flagbearer.state !== undefined && (await verified(flagbearer, accessToken))?.state === 'stale'
+  if (flagbearer.state === undefined) return false
+  try {
+    return (await verified(flagbearer, accessToken))?.state === 'stale'
+  } catch (error) {
+    // Nothing is known then, and not every page reads flags: those that do say so themselves.
+    if (error.code === 'KEYS_UNAVAILABLE') return false
+    throw error
+  }
 }
 
 function flagbearerProxy() {
@@ -21,9 +28,9 @@ function flagbearerProxy() {
     const headers = new Headers(request.headers)
     headers.delete(KEPT_HEADER)
     const next = () => NextResponse.next({ request: { headers } })
-    const { pathname } = request.nextUrl
+    const { basePath, pathname } = request.nextUrl
     // The routes do what they do by themselves.
-    if (pathname.startsWith(`${settled.authPath}/`)) return next()
+    if (`${basePath}${pathname}`.startsWith(`${settled.authPath}/`)) return next()
     const jar = jarOf(request.headers)
     const session = readSession(settled, jar)
     if (session === undefined || !(await isDue(settled, session))) return next()

@@ -6,13 +6,16 @@
 const { createHash, randomBytes } = require('node:crypto')
 const { NextResponse } = require('next/server')
 const { drop, dropSession, jarOf, readSession, readSignIn, signInCookie, writeSession, writeSignIn } = require('./cookies.js')
-const { refresh } = require('./refresh.js')
+const { refresh, warn } = require('./refresh.js')
 const { settings } = require('./settings.js')
 
 const random = () => randomBytes(32).toString('base64url')
 
 /** What an application may add to a sign-in: another organization, a form to begin with, an address to fill in. */
 const PASSED_ON = ['organization_id', 'prompt', 'login_hint', 'screen_hint']
+
+/** The longest address that somebody is led back to, since it travels in a cookie. */
+const MAX_RETURN_TO = 2048
 
 /** An address within this application, whatever was asked for. */
 function within({ origin }, address) {
@@ -22,7 +25,8 @@ function within({ origin }, address) {
   } catch {
     return '/'
   }
-  return url.origin === origin ? `${url.pathname}${url.search}${url.hash}` : '/'
+  const path = `${url.pathname}${url.search}${url.hash}`
+  return url.origin === origin && path.length <= MAX_RETURN_TO ? path : '/'
 }
 
 /** An answer that nobody keeps, with these cookies. */
@@ -71,9 +75,12 @@ async function callback(request, settled) {
     const cookies = writeSession(settled, jar, { ...tokens, user: described(user) })
     return redirect(new URL(`${origin}${returnTo}`), [...cookies, ...done])
   } catch (error) {
-    if (error.code === 'GRANT_REFUSED') return failed(settled, 400, error.code, 'this sign-in was finished before, or too long ago', done)
+    const { code, message, retryAfter } = error
+    if (code === 'GRANT_REFUSED') return failed(settled, 400, code, 'this sign-in was finished before, or too long ago', done)
     // Everything else is for whoever runs the application to see.
-    throw error
+    if (code !== 'ISSUER_UNAVAILABLE' && code !== 'KEYS_UNAVAILABLE') throw error
+    warn(settled, code, message, retryAfter)
+    return failed(settled, 503, code, 'nobody can be signed in at the moment; try again shortly', done)
   }
 }
 
@@ -85,7 +92,8 @@ function described({ sub, email, name, given_name, family_name, picture }) {
 
 /** A page for somebody whose sign-in went wrong. Nothing on it comes from the request. */
 function failed({ authPath }, status, code, message, cookies = []) {
-  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Not signed in</title>
+  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>Not signed in</title>
 <h1>You are not signed in</h1><p>${code}: ${message}.</p><p><a href="${authPath}/sign-in">Sign in again</a></p></html>`
   const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': "default-src 'none'" }
   return answered(new NextResponse(page, { status, headers }), cookies)
@@ -128,10 +136,11 @@ const ROUTES = {
 function handler(method) {
   return async (request) => {
     const settled = settings()
-    const { pathname } = new URL(request.url)
-    const action = pathname.slice(settled.authPath.length + 1)
-    const route = pathname.startsWith(`${settled.authPath}/`) && Object.hasOwn(ROUTES[method], action) && ROUTES[method][action]
-    if (!route) {
+    // As Next.js tells it: with a slash behind it under `trailingSlash`, and without the `basePath`.
+    const pathname = new URL(request.url).pathname.replace(/\/$/, '')
+    const action = pathname.slice(pathname.lastIndexOf('/') + 1)
+    const route = Object.hasOwn(ROUTES[method], action) && ROUTES[method][action]
+    if (!route || !`${settled.authPath}/${action}`.endsWith(pathname)) {
       const message = `the routes are GET sign-in, GET callback, POST refresh and POST sign-out, below ${settled.authPath}`
       return json({ code: 'ROUTE_UNKNOWN', message }, 404, [])
     }

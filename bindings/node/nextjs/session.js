@@ -52,7 +52,7 @@ function getFlagbearerSession() {
     getFlagSet: flags,
     getAccessToken: async () => (await session()).accessToken ?? null,
     getKeptReason: async () => (await headers()).get(KEPT_HEADER),
-    getClientSession: async ({ flags: wanted }) => clientSession(await session(), wanted),
+    getClientSession: async (options) => clientSession(await session(), options?.flags),
   }
 }
 

@@ -49,11 +49,25 @@ function cookiePassword() {
   }
 }
 
+/** Compared byte for byte with what tokens and answers say; a server's never ends in a slash. */
+function issuerUrl() {
+  const issuer = required('FLAGBEARER_ISSUER', "the issuer of the application's environment")
+  if (issuer.endsWith('/')) throw invalid(`FLAGBEARER_ISSUER is \`${issuer}\`: leave out the slash at its end`)
+  return issuer
+}
+
+/** A switch that was misspelt must not be off without a word. */
+function followWatermark() {
+  const text = process.env.FLAGBEARER_FOLLOW_WATERMARK || 'false'
+  if (text !== 'true' && text !== 'false') throw invalid(`FLAGBEARER_FOLLOW_WATERMARK is \`${text}\`, and has to be \`true\` or \`false\``)
+  return text === 'true'
+}
+
 function read() {
   const { origin, secure } = site()
-  const issuer = required('FLAGBEARER_ISSUER', "the issuer of the application's environment")
+  const issuer = issuerUrl()
   const clientId = required('FLAGBEARER_CLIENT_ID', "the application's client id")
-  const { FLAGBEARER_CLIENT_SECRET, FLAGBEARER_AUDIENCE, FLAGBEARER_AUTH_PATH, FLAGBEARER_FOLLOW_WATERMARK } = process.env
+  const { FLAGBEARER_CLIENT_SECRET, FLAGBEARER_AUDIENCE, FLAGBEARER_AUTH_PATH } = process.env
   const authPath = FLAGBEARER_AUTH_PATH || '/api/auth'
   if (!/^(\/[\w.~-]+)+$/.test(authPath)) throw invalid(`FLAGBEARER_AUTH_PATH is \`${authPath}\`, and has to be a path like /api/auth`)
   const prefix = secure ? '__Host-' : ''
@@ -76,7 +90,7 @@ function read() {
       issuer,
       audience: FLAGBEARER_AUDIENCE || clientId,
       clientSecret: FLAGBEARER_CLIENT_SECRET || undefined,
-      followWatermark: FLAGBEARER_FOLLOW_WATERMARK === 'true',
+      followWatermark: followWatermark(),
     }),
   }
 }

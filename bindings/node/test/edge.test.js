@@ -44,7 +44,7 @@ const gzipped = (bytes) => zlib.gzipSync(bytes, { level: 9 }).length
 test('what a Worker loads is small', () => {
   assert.ok(gzipped(MODULE) < MAX_MODULE_BYTES, `the module has ${gzipped(MODULE)} bytes`)
   const scripts = [...fs.readdirSync(FOLDER).filter((name) => /workerd\.mjs|\.js$/.test(name) && name !== 'index.js').map((name) => path.join(FOLDER, name)),
-    ...['body', 'error', 'flag_set', 'flagbearer', 'tables', 'token_request', 'watermark'].map((name) => path.join(__dirname, `../${name}.js`))]
+    ...['body', 'error', 'flag_set', 'flagbearer', 'options', 'tables', 'token_request', 'watermark'].map((name) => path.join(__dirname, `../${name}.js`))]
   const bytes = gzipped(Buffer.concat([MODULE, ...scripts.map((script) => fs.readFileSync(script))]))
   assert.ok(bytes <= MAX_BYTES, `${bytes} bytes`)
 })

@@ -23,6 +23,23 @@ class Issuer {
     return issuer
   }
 
+  /** Has the server answer good keys, and then blanks for as long as anybody reads on; tells how many bytes it had written by then. */
+  writeOnAndOn() {
+    const blanks = Buffer.alloc(65536, ' ')
+    return new Promise((resolve) => {
+      this.answer = (request, response) => {
+        let bytes = 0
+        const write = () => {
+          do bytes += blanks.length
+          while (response.write(blanks))
+        }
+        response.on('drain', write).on('close', () => resolve(bytes))
+        response.write(JSON.stringify(this.jwks))
+        write()
+      }
+    })
+  }
+
   async rotate(algorithm) {
     const { generateKeyPair, exportJWK, calculateJwkThumbprint } = await jose
     const { publicKey, privateKey } = await generateKeyPair(algorithm, { extractable: true })
@@ -48,4 +65,7 @@ class Issuer {
   }
 }
 
-module.exports = { Issuer }
+/** Far more than a reader may take, with whatever waits between it and a server; and little beside what comes in five seconds. */
+const ENDLESS_BYTES = 64 * 1024 * 1024
+
+module.exports = { Issuer, ENDLESS_BYTES }

@@ -9,7 +9,8 @@ const { OpenFeature } = require('@openfeature/server-sdk')
 const web = require('@openfeature/web-sdk')
 const { FlagSet } = require('@flagbearer/node')
 const { FlagbearerProvider, reading } = require('@flagbearer/node/openfeature')
-const { TestIssuer } = require('@flagbearer/node/testing')
+const { TestIssuer, followWatermarks } = require('@flagbearer/node/testing')
+const { read } = require('./vectors.js')
 
 const FLAGS = { on: true, variant: 'b', limit: 5000, config: { model: 'large' } }
 
@@ -123,6 +124,42 @@ test('in a browser, newer flags are read and told by the keys that changed', asy
   await new Promise(setImmediate)
   assert.deepEqual(told, [['config', 'limit', 'more', 'on']])
 })
+
+/** What OpenFeature calls the types. */
+const NAMES = { boolean: 'Boolean', string: 'String', integer: 'Number', json: 'Object' }
+
+/** Checks that a client reads as a case of watermarks.json says, and notes which reasons there were. */
+async function overruled(client, { name, reads }, reasons) {
+  for (const { key, type, default: defaultValue, value, reason, error } of reads) {
+    const details = await client[`get${NAMES[type]}Details`](key, defaultValue)
+    assert.deepEqual([details.value, details.reason, details.errorCode], [value, reason, error], `${name}: ${key}`)
+    reasons.add(details.reason)
+  }
+}
+
+for (const [where, prepare] of [
+  ['in a server', async () => (flags, work) => reading(flags, () => work(OpenFeature.getClient()))],
+  ['in a browser', async () => {
+    const { provider, client, set } = await inBrowser('watermarks', [])
+    await set()
+    return (flags, work) => {
+      provider.setFlags(JSON.parse(JSON.stringify(flags.pick('all'))))
+      return work(client)
+    }
+  }],
+]) {
+  test(`${where}, killed flags answer their off value, and those of a token that is too old say so`, async () => {
+    const within = await prepare()
+    const { issuer, jwks, cases } = read('watermarks.json')
+    const reasons = new Set()
+    for (const one of cases) {
+      const watermarks = one.watermarks.map(({ at, watermark }) => ({ at, watermark }))
+      const flags = followWatermarks({ issuer, jwks, watermarks }).flagSet(one.token)
+      await within(flags, (client) => overruled(client, one, reasons))
+    }
+    assert.deepEqual([...reasons].sort(), ['CACHED', 'DISABLED', 'ERROR', 'STALE'])
+  })
+}
 
 test('what a browser loads does without the native part and without Node', () => {
   const hooks = `export async function resolve(specifier, context, next) {

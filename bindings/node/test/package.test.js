@@ -47,7 +47,7 @@ test('it holds its own files and nothing else', () => {
     'README.md', 'body.js', 'edge/core.js', 'edge/edge-light.mjs', 'edge/edge.js', 'edge/flagbearer.wasm', 'edge/index.d.ts', 'edge/index.js',
     'edge/workerd.mjs', 'error.js', 'flag_set.js', 'flagbearer.js', 'follower.js', 'sealed_session.js', 'token_request.js', 'hono.d.ts', 'hono.js', 'index.d.ts', 'index.js', 'native.js', 'nextjs/client.d.ts', 'nextjs/client.mjs', 'nextjs/cookies.js',
     'nextjs/index.d.ts', 'nextjs/index.js', 'nextjs/proxy.js', 'nextjs/refresh.js', 'nextjs/routes.js', 'nextjs/session.js', 'nextjs/settings.js',
-    'openfeature/server.d.ts', 'openfeature/server.js', 'openfeature/web.d.ts', 'openfeature/web.mjs', 'opentelemetry.d.ts', 'opentelemetry.js',
+    'openfeature/server.d.ts', 'openfeature/server.js', 'openfeature/web.d.ts', 'openfeature/web.mjs', 'opentelemetry.d.ts', 'opentelemetry.js', 'options.js',
     'picked.mjs', `${native}/index.d.ts`, `${native}/index.js`, `${native}/package.json`, 'package.json', 'session.js', 'tables.js', 'testing.d.ts', 'testing.js',
     'watermark.js',
   ].sort())

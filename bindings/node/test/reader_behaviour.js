@@ -9,7 +9,7 @@ const { once } = require('node:events')
 const v8 = require('node:v8')
 const vm = require('node:vm')
 const { TestIssuer } = require('@flagbearer/node/testing')
-const { Issuer } = require('./issuer.js')
+const { Issuer, ENDLESS_BYTES } = require('./issuer.js')
 const { read } = require('./vectors.js')
 
 /** Tests these classes; `of` stands before the tests' names. */
@@ -33,6 +33,15 @@ function readerBehaves(of, { Flagbearer, FlagSet, FlagbearerError, flagSetOfClai
     assert.equal(error.code, code)
     assert.notEqual(error.message, '')
     return true
+  }
+
+  /** Ten thousand tokens, each of another key. */
+  async function refusesUnknownKeys(issuer, reader) {
+    const token = (await issuer.token()).split('.')
+    for (let i = 0; i < 10_000; i++) {
+      token[0] = Buffer.from(JSON.stringify({ typ: 'at+jwt', alg: issuer.key.algorithm, kid: crypto.randomUUID() })).toString('base64url')
+      await assert.rejects(reader.verify(token.join('.')), refused('KEY_UNKNOWN'))
+    }
   }
 
   for (const algorithm of ['EdDSA', 'Ed25519', 'ES256', 'RS256']) {
@@ -133,6 +142,50 @@ function readerBehaves(of, { Flagbearer, FlagSet, FlagbearerError, flagSetOfClai
     assert.deepEqual(flags.getFlag('config', null, 'j').value, { models: ['a'] })
   })
 
+  const FLAGS = { on: true, variant: 'b', limit: 5000, config: { model: 'large' } }
+
+  /** The set of a token with these flags, of a reader with this hook. */
+  function told(onRead) {
+    const issuer = new TestIssuer()
+    const options = { issuer: 'https://flags.example.com', audience: 'app', fetch: async () => new Response(issuer.jwks()), onRead }
+    return new Flagbearer(options).verify(issuer.token({ flags: FLAGS }))
+  }
+
+  test(of + 'each read is reported with its details and its set', async () => {
+    const reads = []
+    const flags = await told((...read) => reads.push(read))
+    assert.equal(flags.getBooleanFlag('on', false), true)
+    assert.equal(flags.getIntegerFlag('variant', 7), 7)
+    assert.equal(flags.getFlag('config', null, 'j').value.model, 'large')
+    assert.equal(flags.getStringFlag('gone', 'x'), 'x')
+    flags.pick('all')
+    assert.deepEqual(reads.map(([{ code, reason, errorCode }]) => [code, reason, errorCode]), [
+      ['on', 'CACHED', undefined], ['variant', 'ERROR', 'TYPE_MISMATCH'], ['config', 'CACHED', undefined], ['gone', 'ERROR', 'FLAG_NOT_FOUND'],
+    ])
+    assert.ok(reads.every(([, set]) => set === flags))
+  })
+
+  for (const [how, onRead] of [
+    ['throws', () => { throw new Error('no room for exposures') }],
+    ['rejects', async () => { throw new Error('no room for exposures') }],
+  ]) {
+    test(`${of}a hook that ${how} keeps nobody from reading, and is warned of once`, async (t) => {
+      // As the process's warnings or on the console, whichever the platform has.
+      const warnings = []
+      const listener = ({ name, detail }) => name === 'FlagbearerWarning' && warnings.push(detail)
+      process.on('warning', listener)
+      t.after(() => process.off('warning', listener))
+      t.mock.method(console, 'warn', (text) => warnings.push(text))
+      const flags = await told(onRead)
+      assert.equal(flags.getBooleanFlag('on', false), true)
+      assert.equal(flags.getIntegerFlag('limit', 1), 5000)
+      // Both are told, if they are, before the next task.
+      await new Promise(setImmediate)
+      assert.equal(warnings.length, 1)
+      assert.match(warnings[0], /no room for exposures/)
+    })
+  }
+
   test(of + 'the same token again answers the same set, without a signature, for as long as it would be verified', async (t) => {
     const { issuer, reader } = await start(t)
     const offset = clock(t)
@@ -203,12 +256,23 @@ function readerBehaves(of, { Flagbearer, FlagSet, FlagbearerError, flagSetOfClai
     await issuer.rotate('ES256')
     await reader.verify(await issuer.token())
     assert.equal(issuer.requests, 2)
-    const token = (await issuer.token()).split('.')
-    for (let i = 0; i < 10_000; i++) {
-      token[0] = Buffer.from(JSON.stringify({ typ: 'at+jwt', alg: 'ES256', kid: crypto.randomUUID() })).toString('base64url')
-      await assert.rejects(reader.verify(token.join('.')), refused('KEY_UNKNOWN'))
-    }
+    await refusesUnknownKeys(issuer, reader)
     assert.equal(issuer.requests, 2)
+  })
+
+  test(of + 'with the server down unknown keys have it asked once in thirty seconds, and tokens of known ones are verified', async (t) => {
+    const { issuer, reader } = await start(t)
+    await reader.verify(await issuer.token())
+    issuer.answer = (request, response) => response.writeHead(503).end()
+    const begun = Date.now()
+    let seconds = 0
+    t.mock.method(Date, 'now', () => begun + seconds * 1000)
+    for (const [at, requests] of [[0, 2], [29, 2], [30, 3]]) {
+      seconds = at
+      await refusesUnknownKeys(issuer, reader)
+      assert.equal(issuer.requests, requests)
+      await reader.verify(await issuer.token({ jti: `token at ${at} s` }))
+    }
   })
 
   test(of + 'three rotations refuse no token, neither of the new key nor of the one before', async (t) => {
@@ -242,6 +306,11 @@ function readerBehaves(of, { Flagbearer, FlagSet, FlagbearerError, flagSetOfClai
       assert.match(error.message, /valid in (299|300|301) s by this clock; compare the clocks/)
       return refused('TOKEN_NOT_YET_VALID')(error)
     })
+    // Ours do not say from when on they are good.
+    await assert.rejects(reader.verify(await issuer.token({ iat: now, exp: now + 300 })), (error) => {
+      assert.match(error.message, /issued (299|300|301) s from now by this clock; compare the clocks/)
+      return refused('TOKEN_NOT_YET_VALID')(error)
+    })
   })
 
   test(of + 'keys serve on while the server is down, and are refreshed behind the scenes when it is back', { timeout: 60_000 }, async (t) => {
@@ -263,26 +332,60 @@ function readerBehaves(of, { Flagbearer, FlagSet, FlagbearerError, flagSetOfClai
     assert.equal(issuer.requests, before + 1)
   })
 
-  for (const [name, answer] of [
-    ['a status other than 200', (request, response) => response.writeHead(404).end()],
-    ['a redirect', (request, response) => response.writeHead(302, { location: '/elsewhere' }).end()],
-    ['a page', (request, response) => response.end('<html>')],
-    ['no keys', (request, response) => response.end('{"keys":[]}')],
-    ['a body that does not end', (request, response) => {
-      const write = () => { while (response.write(' '.repeat(65536))); }
-      response.on('drain', write)
-      write()
-    }],
-    ['a connection that breaks off', (request, response) => response.destroy()],
+  for (const [name, told, answer] of [
+    ['a status other than 200', /answered with status 404/, (request, response) => response.writeHead(404).end()],
+    ['a page', /nothing that can be used/, (request, response) => response.end('<html>')],
+    ['no keys', /nothing that can be used/, (request, response) => response.end('{"keys":[]}')],
+    ['a connection that breaks off', /was not answered/, (request, response) => response.destroy()],
   ]) {
     test(`${of}${name} instead of keys makes them unavailable, and the server is not asked again at once`, async (t) => {
       const { issuer, reader } = await start(t)
       issuer.answer = answer
-      await assert.rejects(reader.verify(await issuer.token()), refused('KEYS_UNAVAILABLE'))
-      await assert.rejects(reader.verify(await issuer.token()), refused('KEYS_UNAVAILABLE'))
+      for (let i = 0; i < 2; i++) {
+        await assert.rejects(reader.verify(await issuer.token()), (error) => {
+          assert.match(error.cause.message, told)
+          assert.ok(error.cause.message.startsWith(`GET ${issuer.url}/.well-known/jwks.json `), error.cause.message)
+          return refused('KEYS_UNAVAILABLE')(error)
+        })
+      }
       assert.equal(issuer.requests, 1)
     })
   }
+
+  for (const [what, options] of [['keys', {}], ['a discovery document', { discovery: true }]]) {
+    test(`${of}no redirect is followed to ${what}`, async (t) => {
+      const { issuer } = await start(t)
+      const { issuer: elsewhere } = await start(t)
+      for (const [status, requests] of [[301, 1], [302, 2], [303, 3], [307, 4], [308, 5]]) {
+        issuer.answer = ({ url }, response) => response.writeHead(status, { location: elsewhere.url + url }).end()
+        const discovery = { issuer: issuer.url, jwks_uri: `${elsewhere.url}/keys` }
+        elsewhere.answer = ({ url }, response) => response.end(JSON.stringify(url.endsWith('openid-configuration') ? discovery : issuer.jwks))
+        const reader = new Flagbearer({ issuer: issuer.url, audience: 'api', ...options })
+        await assert.rejects(reader.verify(await issuer.token()), (error) => {
+          assert.match(error.cause.message, new RegExp(`answered with status ${status}$`))
+          return refused('KEYS_UNAVAILABLE')(error)
+        })
+        assert.deepEqual([issuer.requests, elsewhere.requests], [requests, 0], `${status}`)
+      }
+    })
+  }
+
+  test(of + 'a key set is read up to one mebibyte', async (t) => {
+    const { issuer, reader } = await start(t)
+    let bytes = 1024 * 1024 + 1
+    issuer.answer = (request, response) => response.end(JSON.stringify(issuer.jwks).padEnd(bytes))
+    await assert.rejects(reader.verify(await issuer.token()), refused('KEYS_UNAVAILABLE'))
+    bytes--
+    await new Flagbearer({ issuer: issuer.url, audience: 'api' }).verify(await issuer.token())
+  })
+
+  test(of + 'a server that writes on and on is hung up on', async (t) => {
+    const { issuer, reader } = await start(t)
+    const written = issuer.writeOnAndOn()
+    await assert.rejects(reader.verify(await issuer.token()), refused('KEYS_UNAVAILABLE'))
+    const bytes = await written
+    assert.ok(bytes < ENDLESS_BYTES, `${bytes} bytes`)
+  })
 
   test(of + 'a server that never answers is given up after five seconds', async (t) => {
     const { issuer, reader } = await start(t)
@@ -310,13 +413,18 @@ function readerBehaves(of, { Flagbearer, FlagSet, FlagbearerError, flagSetOfClai
   test(of + 'settings that cannot work are refused when the reader is made', () => {
     const issuer = 'https://flags.example.com'
     for (const options of [
-      undefined, null, {}, 'x', { issuer }, { issuer: 5, audience: 'api' }, { issuer: 'flags', audience: 'api' }, { issuer, audience: '' },
+      undefined, null, {}, 'x', { issuer }, { issuer: 5, audience: 'api' }, { issuer: null, audience: 'api' }, { issuer, audience: null }, { issuer: 'flags', audience: 'api' }, { issuer, audience: '' },
       { issuer, audience: ['api'] }, { issuer, clientId: 'app_1' }, { issuer, audience: 'api', clientId: 'app_1', profile: 'kinde' },
       { issuer, audience: 'api', profile: 'auth0' }, { issuer, audience: 'api', leeway: 61 }, { issuer, audience: 'api', leeway: '5' },
+      { issuer, audience: 'api', leeway: NaN },
       { issuer, audience: 'api', jwksUri: 'file:///etc/passwd' }, { issuer, audience: 'api', audiance: 'typo' }, { issuer, audience: 'api', fetch: 5 },
     ]) {
-      assert.throws(() => new Flagbearer(options), refused('CONFIGURATION_INVALID'))
+      assert.throws(() => new Flagbearer(options), (error) => {
+        assert.doesNotMatch(error.message, /rust|native|field/i, 'told in words of this side')
+        return refused('CONFIGURATION_INVALID')(error)
+      })
     }
+    new Flagbearer({ issuer, audience: 'api', clientId: null, fetch: null, onRead: undefined })
   })
 }
 

@@ -6,6 +6,7 @@ const { test } = require('node:test')
 const assert = require('node:assert/strict')
 const { randomBytes } = require('node:crypto')
 const { Flagbearer, FlagbearerError } = require('@flagbearer/node')
+const { TestIssuer } = require('@flagbearer/node/testing')
 
 const launcher = import('../../../examples/hono/flagbearer.js')
 
@@ -120,6 +121,25 @@ test('with the server down a session lives until its token expires, and goes on 
   assert.equal((await load(sealed).refresh()).refreshed, true)
 })
 
+test('without the keys that its successor would be read with no refresh token is spent', async (t) => {
+  const sent = []
+  let reachable = false
+  const onlyTokens = async (url, init) => {
+    sent.push(init.method ?? 'GET')
+    return reachable || init.method === 'POST' ? fetch(url, init) : Promise.reject(new TypeError('fetch failed'))
+  }
+  const { begin, load, flagbearer } = await start(t, undefined, { fetch: onlyTokens })
+  const tokens = await begin()
+  await assert.rejects(load(tokens.sealed).refresh(), { code: 'KEYS_UNAVAILABLE' })
+  await assert.rejects(flagbearer.refreshTokens(tokens), { code: 'KEYS_UNAVAILABLE' })
+  assert.deepEqual(sent, ['GET'])
+  reachable = true
+  const { now } = Date
+  t.mock.method(Date, 'now', () => now() + 31_000)
+  assert.equal((await load(tokens.sealed).refresh()).refreshed, true)
+  assert.deepEqual(sent, ['GET', 'GET', 'POST'])
+})
+
 test('a session that was revoked is over', async (t) => {
   const { server, begin, load, flagbearer } = await start(t)
   for (const end of [({ id }) => server.call('DELETE', `/sessions/${id}`), async (tokens) => assert.equal(await flagbearer.revoke(tokens), true)]) {
@@ -219,10 +239,42 @@ test('whatever is not a session is none, and what is not a password is refused',
   for (const bad of [undefined, null, '', 'short', 1, {}, { a: cookiePassword }, { 1: 1 }, { 0: cookiePassword }, ['x'.repeat(64)]]) {
     assertThrows(() => flagbearer.loadSealedSession({ sessionData: '', cookiePassword: bad }), 'CONFIGURATION_INVALID')
   }
-  for (const session of [undefined, null, {}, 'text', { accessToken: 'a' }]) {
+  const circle = { accessToken: 'a', refreshToken: 'r' }
+  circle.circle = circle
+  for (const session of [undefined, null, {}, 'text', { accessToken: 'a' }, () => {}, circle]) {
     assertThrows(() => flagbearer.sealSession(session, { cookiePassword }), 'SEALED_SESSION_INVALID')
   }
-  await assert.rejects(flagbearer.refreshTokens({ accessToken: 'garbage', refreshToken: 'r' }), { code: 'TOKEN_MALFORMED' })
+  assertThrows(() => flagbearer.sealSession({ accessToken: 'a', refreshToken: 'r' }, null), 'CONFIGURATION_INVALID')
+  assertThrows(() => flagbearer.loadSealedSession({ sessionData: '', cookiePassword, cookieName: 5 }), 'CONFIGURATION_INVALID')
+})
+
+test('what is not a token, a code or an option is refused with its name, and nothing is asked for it', async () => {
+  const fetch = () => assert.fail('nothing is to be asked')
+  const issuer = new TestIssuer()
+  const flagbearer = issuer.flagbearer({ fetch })
+  const accessToken = issuer.token()
+  const sessionData = flagbearer.sealSession({ accessToken, refreshToken: 'r' }, { cookiePassword })
+  const session = flagbearer.loadSealedSession({ sessionData, cookiePassword })
+  for (const [asked, code, message] of [
+    ...[undefined, null, {}, { accessToken: 5 }].flatMap((tokens) => [
+      [flagbearer.refreshTokens(tokens), 'TOKEN_MALFORMED', /`accessToken`/],
+      [flagbearer.revoke(tokens), 'TOKEN_MALFORMED', /`accessToken`/],
+    ]),
+    [flagbearer.refreshTokens({ accessToken: 'garbage', refreshToken: 'r' }), 'TOKEN_MALFORMED', /three parts/],
+    [flagbearer.refreshTokens({ accessToken }), 'TOKEN_MALFORMED', /`refreshToken`/],
+    [flagbearer.refreshTokens({ accessToken, refreshToken: 'r' }, { organization: 5 }), 'CONFIGURATION_INVALID', /`organization`/],
+    [session.refresh({ organization: 5 }), 'CONFIGURATION_INVALID', /`organization`/],
+    [flagbearer.exchangeCode(), 'CONFIGURATION_INVALID', /`clientId`/],
+    [flagbearer.exchangeCode({ clientId: 'app', code: 'c', codeVerifier: 'v', redirectUri: 'https://app.example.com' }), 'CONFIGURATION_INVALID', /`nonce`/],
+  ]) {
+    await assert.rejects(asked, (error) => {
+      assert.ok(error instanceof FlagbearerError, error.stack)
+      assert.equal(error.code, code)
+      assert.match(error.message, message)
+      assert.doesNotMatch(error.message, /rust/i)
+      return true
+    })
+  }
 })
 
 test('iron opens our seals and we open those of iron', async (t) => {

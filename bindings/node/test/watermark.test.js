@@ -52,13 +52,15 @@ async function start(t) {
   return { server, audience, token, follow, kill, revive }
 }
 
-/** Stands between readers and a server, hands everything on, and does to the watermark what a test says. */
-async function between(t, server, meddle) {
+/** Stands between readers and a server, hands everything on, and does to the watermark, or whatever has `path` in its URL, what a test says. */
+async function between(t, server, meddle, path = '/v1/watermark/') {
   const open = new Set()
+  const answered = []
   const proxy = http.createServer((request, response) => {
-    if (request.url.includes('/v1/watermark/') && meddle?.(request, response)) return
+    if (request.url.includes(path) && meddle?.(request, response)) return
     const { host } = new URL(server.url)
     const forward = http.request(server.url + request.url, { headers: { ...request.headers, host } }, (answer) => {
+      answered.push([request.url, answer.statusCode])
       response.writeHead(answer.statusCode, answer.headers)
       answer.pipe(response)
     })
@@ -79,7 +81,12 @@ async function between(t, server, meddle) {
   const address = `http://127.0.0.1:${proxy.address().port}`
   // As if the issuer were there: what the reader fetches goes through the proxy.
   const fetchThere = (url, options) => fetch(url.replace(server.url, address), options)
-  return { cut, fetch: fetchThere }
+  // The same for a reader without a `fetch` of its own.
+  const goThere = () => {
+    const { get } = http
+    t.mock.method(http, 'get', (url, ...rest) => get(url.replace(server.url, address), ...rest))
+  }
+  return { cut, fetch: fetchThere, goThere, answered }
 }
 
 test('a kill reaches a hundred readers within a second, and so does its revival', { timeout: 120_000 }, async (t) => {
@@ -169,19 +176,58 @@ test('it survives a connection that breaks off', async (t) => {
   }
 })
 
-test('where streams do not come through it polls', async (t) => {
-  const { server, token, follow, kill } = await start(t)
-  const proxy = await between(t, server, (request, response) => {
-    if (request.headers.accept !== 'text/event-stream') return false
-    response.writeHead(406).end()
-    return true
+/** Both ways in which a reader that follows goes over the network: the options that have it go through a proxy. */
+const WAYS = [
+  ['a fetch of its own', ({ fetch }) => ({ fetch })],
+  ['the GET that keeps no process from ending', ({ goThere }) => void goThere()],
+]
+
+for (const [way, through] of WAYS) {
+  test(`where streams do not come through it polls by ${way}, and gets no watermark twice`, async (t) => {
+    const { server, token, follow, kill } = await start(t)
+    const proxy = await between(t, server, (request, response) => {
+      if (request.headers.accept !== 'text/event-stream') return false
+      response.writeHead(406).end()
+      return true
+    })
+    const { now } = Date
+    let ahead = 0
+    t.mock.method(Date, 'now', () => now() + ahead)
+    const reader = follow(through(proxy))
+    const flags = await reader.verify(token)
+    await until(() => reader.state === 'fresh')
+    // Long after the watermark came, it holds by the word of the server that there is none newer.
+    for (const times of [1, 2]) {
+      await until(() => proxy.answered.filter(([, status]) => status === 304).length >= times)
+      ahead += 25_000
+      assert.equal(reader.state, 'fresh')
+    }
+    // Nor was that taken for a failure, after which the address would be looked up anew.
+    assert.equal(proxy.answered.filter(([url]) => url.endsWith('/openid-configuration')).length, 1)
+    await kill('new_ai_model')
+    await until(() => !flags.getBooleanFlag('new_ai_model', true))
   })
-  const reader = follow({ fetch: proxy.fetch })
-  const flags = await reader.verify(token)
-  await until(() => reader.state === 'fresh')
-  await kill('new_ai_model')
-  await until(() => !flags.getBooleanFlag('new_ai_model', true))
-})
+
+  for (const [what, path] of [['the watermark', '/v1/watermark/'], ['its address', '/.well-known/openid-configuration']]) {
+    test(`a redirect is not followed to ${what} by ${way}`, async (t) => {
+      const { server, token, follow } = await start(t)
+      const elsewhere = []
+      const target = await between(t, server, ({ url }) => void elsewhere.push(url), '')
+      const { url: somewhere } = await target.fetch(`${server.url}/healthz`)
+      let redirected = 0
+      const proxy = await between(t, server, ({ url }, response) => {
+        redirected++
+        response.writeHead(307, { location: new URL(url, somewhere).href }).end()
+        return true
+      }, path)
+      const reader = follow(through(proxy))
+      const flags = await reader.verify(token)
+      await until(() => redirected > 1 || elsewhere.length > 1)
+      assert.deepEqual([reader.state, flags.getBooleanFlag('new_ai_model', false)], ['disconnected', true])
+      assert.deepEqual(elsewhere, ['/healthz'])
+    })
+  }
+}
 
 test('a watermark that is replayed from before a kill is refused', async (t) => {
   const { server, token, follow, kill, revive } = await start(t)

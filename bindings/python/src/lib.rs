@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use flagbearer::error::Error;
-use flagbearer::flag_set::FlagSet;
 use flagbearer::reader::{
     Came, FETCH_TIMEOUT_SECONDS, FollowerStep, KeySource, MAX_BODY_BYTES, Memory, Poll, Response, SILENCE_SECONDS,
 };
@@ -14,7 +13,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
 
+mod flag_set;
 mod testing;
+
+use flag_set::NativeFlagSet;
 
 // Classes of Python's own: a native exception would need Python 3.12, and a native set would make a call of each read.
 static ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -109,7 +111,7 @@ impl Reader {
         let Some((prepared, keys)) = self.reader.prepare(token, now).map_err(refuse)? else { return Ok(None) };
         let (flags, receipt) = py.detach(|| prepared.verify(keys)).map_err(refuse)?;
         let flags = FLAG_SET.import(py, "flagbearer._flag_set", "FlagSet")?.call1((
-            flags.tables(),
+            NativeFlagSet(flags),
             &self.watermark,
             &self.on_read,
         ))?;
@@ -176,25 +178,6 @@ impl Reader {
     }
 }
 
-/// The keys whose flags differ between two sets, each given as its claims.
-#[pyfunction]
-fn changed_from(newer: &str, older: &str) -> PyResult<Vec<String>> {
-    let (newer, older) = (FlagSet::of_claims(newer).map_err(refuse)?, FlagSet::of_claims(older).map_err(refuse)?);
-    Ok(newer.changed_from(&older).into_iter().map(str::to_owned).collect())
-}
-
-/// The flag set of a `feature_flags` claim, handed over as after a verification.
-#[pyfunction]
-fn tables_of_claim(claim: &str) -> PyResult<String> {
-    FlagSet::of_claim(claim).map(|flags| flags.tables()).map_err(refuse)
-}
-
-/// The flag set of a token's claims, handed over as after a verification.
-#[pyfunction]
-fn tables_of_claims(claims: &str) -> PyResult<String> {
-    FlagSet::of_claims(claims).map(|flags| flags.tables()).map_err(refuse)
-}
-
 #[pymodule]
 mod _native {
     use pyo3::prelude::*;
@@ -202,10 +185,10 @@ mod _native {
     #[pymodule_export]
     use super::testing::{
         TestIssuer, buckets_json, effect_json, encode_claim, error_codes, evaluate_json, follow_watermarks, signature_valid,
-        tables_of_flags, usable_keys,
+        usable_keys,
     };
     #[pymodule_export]
-    use super::{Followed, Reader, changed_from, tables_of_claim, tables_of_claims};
+    use super::{Followed, NativeFlagSet, Reader};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -32,12 +32,6 @@ pub fn effect_json(document: &str) -> PyResult<String> {
     answer(document, door::effect_json)
 }
 
-/// The flag set of flags by key, handed over as after a verification.
-#[pyfunction]
-pub fn tables_of_flags(flags: &str) -> PyResult<String> {
-    answer(flags, |flags| flagbearer::testing::flag_set(flags).map(|flags| flags.tables()))
-}
-
 /// The claim in a dialect, of flags given as a JSON array of `key`, `type` and `value`.
 #[pyfunction]
 pub fn encode_claim(dialect: &str, flags: &str) -> PyResult<String> {

@@ -60,9 +60,14 @@ def test_one_wheel_is_for_every_python(wheel: Path, python: str, tmp_path: Path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_wheel_has_its_types_and_the_version_of_the_project(wheel: Path) -> None:
+def test_the_wheel_has_its_types_its_licences_and_the_version_of_the_project(wheel: Path) -> None:
     files = set(zipfile.ZipFile(wheel).namelist())
     assert {"flagbearer/py.typed", "flagbearer/_native.pyi"} <= files
     root = Path(__file__).parents[3]
+    # Links to these: where a checkout has none, they are no licences.
+    with zipfile.ZipFile(wheel) as inside:
+        for name in ("LICENSE-APACHE", "LICENSE-MIT"):
+            [path] = [file for file in files if file.endswith(f"/licenses/{name}")]
+            assert inside.read(path) == (root / name).read_bytes()
     version = subprocess.run([root / "bindings/version"], capture_output=True, text=True, check=True).stdout.strip()
     assert wheel.name.startswith(f"flagbearer-{version}-cp310-abi3-")

@@ -18,6 +18,7 @@ from issuer import Issuer
 from web import Web, send
 
 from flagbearer import Flagbearer, FlagbearerError, FlagSet
+from flagbearer.testing import TestIssuer
 
 
 def refused(code: str, work: Any) -> None:
@@ -158,25 +159,38 @@ def broken_off(request: Any) -> None:
 
 
 BAD_ANSWERS = {
-    "a status other than 200": lambda request: send(request, 404, b""),
-    "a redirect": lambda request: send(request, 302, b"", Location="/elsewhere"),
-    "a page": lambda request: send(request, 200, b"<html>"),
-    "nothing": lambda request: send(request, 200, b""),
-    "no keys": lambda request: send(request, 200, {"keys": []}),
-    "a body that does not end": endless,
-    "a body that breaks off": broken_off,
-    "a connection that breaks off": lambda request: request.connection.close(),
+    "a status other than 200": (lambda request: send(request, 404, b""), "status 200"),
+    "a redirect": (lambda request: send(request, 302, b"", Location="/elsewhere"), "redirects not followed"),
+    "a page": (lambda request: send(request, 200, b"<html>"), "no set of keys"),
+    "nothing": (lambda request: send(request, 200, b""), "no set of keys"),
+    "no keys": (lambda request: send(request, 200, {"keys": []}), "no set of keys"),
+    "a body that does not end": (endless, "1 MiB"),
+    "a body that breaks off": (broken_off, "status 200"),
+    "a connection that breaks off": (lambda request: request.connection.close(), "status 200"),
 }
 
 
-@pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
+@pytest.mark.parametrize(("answer", "why"), BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
 def test_a_bad_answer_makes_keys_unavailable_and_the_server_is_not_asked_again_at_once(
-    issuer: Issuer, reader: Flagbearer, answer: Any
+    issuer: Issuer, reader: Flagbearer, answer: Any, why: str
 ) -> None:
     issuer.answer = answer  # type: ignore[method-assign]
-    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
-    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    for _ in range(2):
+        with pytest.raises(FlagbearerError, match=why) as error:
+            reader.verify(issuer.token())
+        assert error.value.code == "KEYS_UNAVAILABLE"
     assert issuer.urls == ["/.well-known/jwks.json"]
+
+
+@pytest.mark.parametrize("error", [OSError, SystemExit, asyncio.CancelledError])
+def test_whatever_a_fetch_raises_ends_nobody(error: type[BaseException]) -> None:
+    def fetch(url: str) -> bytes:
+        raise error
+
+    issuer = TestIssuer()
+    reader = Flagbearer(issuer=ISSUER, audience="app", fetch=fetch)
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
+    refused("KEYS_UNAVAILABLE", lambda: reader.verify(issuer.token()))
 
 
 MOST = 1024 * 1024
@@ -279,7 +293,15 @@ BAD_SETTINGS: list[dict[str, Any]] = [
     {"issuer": ISSUER, "audience": "api", "profile": "auth0"}, {"issuer": ISSUER, "audience": "api", "leeway": 61},
     {"issuer": ISSUER, "audience": "api", "leeway": "5"}, {"issuer": ISSUER, "audience": "api", "leeway": float("nan")},
     {"issuer": ISSUER, "audience": "api", "jwks_uri": "file:///etc/passwd"}, {"issuer": ISSUER, "audience": "api", "discovery": "yes"},
+    {"issuer": ISSUER, "audience": "api", "fetch": ISSUER}, {"issuer": ISSUER, "audience": "api", "on_read": True},
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["issuer", "audience", "leeway", "jwks_uri", "discovery", "follow_watermark", "fetch", "on_read"])
+def test_a_setting_of_the_wrong_type_is_named(name: str) -> None:
+    settings: Any = {"issuer": ISSUER, "audience": "api", name: [ISSUER]}
+    with pytest.raises(FlagbearerError, match=f"`{name}` must be .*, not `list`"):
+        Flagbearer(**settings)
 
 
 @pytest.mark.parametrize("settings", BAD_SETTINGS, ids=str)

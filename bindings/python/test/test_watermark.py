@@ -1,5 +1,6 @@
 """Following the watermark of a real server, through whatever can come in between."""
 
+import copy
 import os
 import threading
 import urllib.request
@@ -83,9 +84,11 @@ def following(setup: Setup, news: News) -> Iterator[tuple[Flagbearer, FlagSet]]:
 
 def test_a_kill_reaches_a_set_that_is_held_and_so_does_its_revival(setup: Setup, following: Any, news: News) -> None:
     reader, flags = following
+    copies = copy.copy(flags), copy.deepcopy({"flags": flags})["flags"]
     assert flags.get_string_flag("variant", "?") == "on" and flags.state == "fresh"
     setup.kill("variant")
     news.until(lambda: flags.get_string_flag("variant", "?") == "off")
+    assert [held.get_string_flag("variant", "?") for held in copies] == ["off", "off"]
     details = flags.get_flag("variant", "?", "s")
     assert (details.value, details.reason, details.is_default, details.error_code) == ("off", "DISABLED", False, None)
     assert flags.get_all_flags() == {"new_ai_model": True, "variant": "off"}

@@ -25,10 +25,12 @@ def read(flags: FlagSet) -> None:
     assert_type(flags.get_integer_flag("a", 1), int)
     flags.get_integer_flag("a", "1")  # type: ignore[arg-type]  # pyright: ignore
     flags.get_boolean_flag("a", None)  # type: ignore[arg-type]  # pyright: ignore
+    flags.get_flag("a", 1, "number")  # type: ignore[call-overload]  # pyright: ignore
     details = flags.get_flag("a", 1, "i")
     assert_type(details, FlagDetails[int])
     assert_type(details.value, int)
     assert_type(details.error_code, ReadErrorCode | None)
+    assert_type(flags.get_flag("a", None, "j").value, Any)
     assert_type(flags.get_all_flags(), dict[str, Any])
     assert_type(flags.claims, dict[str, Any])
     assert_type(flags.organization, str | None)

@@ -1,6 +1,10 @@
 //! An issuer's keys over time. Refreshed behind the scenes every five minutes, waited for after ten, kept for a day when the
 //! server is down; one fetch at a time; an unknown `kid` brings forward at most one fetch in thirty seconds. Seen from
 //! outside there is no state in which a bad answer takes a good key away.
+//!
+//! What is due has pauses of its own, whatever tokens come: without any keys, and for a refresh, attempts that fail are followed
+//! by 1, 2, 4, 8, 16 and then 30 seconds, so that a server which starts later than its readers is found at once, and one that is
+//! down is asked no more than eight times in the first hundred seconds.
 
 use std::sync::Arc;
 
@@ -21,6 +25,11 @@ pub const COOL_DOWN_SECONDS: i64 = 30;
 pub const FETCH_TIMEOUT_SECONDS: u32 = 5;
 /// The longest answer that is read, in bytes; a host stops reading there.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+// What a fetch came to. Whoever is told may be anybody, so that no address is in it.
+const NO_ANSWER: &str = "no answer with status 200 came within 5 s and 1 MiB, redirects not followed";
+const NO_DISCOVERY: &str = "what came is no discovery document of this issuer's";
+const NO_KEYS: &str = "what came is no set of keys (JWKS) with one that can be used";
 
 /// Where an issuer's keys are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +87,8 @@ pub(super) enum Keys {
     Held(Arc<KeySet>),
     /// A fetch is under way, or due and allowed.
     Needed,
-    /// None are held and the next attempt is not due yet.
-    Unavailable,
+    /// None are held and the next attempt is not due yet. What became of the last one.
+    Unavailable(&'static str),
 }
 
 #[derive(Debug)]
@@ -94,7 +103,8 @@ pub(super) struct KeyCache {
     /// How many attempts in a row failed, and when the last one did.
     failures: u32,
     failed_at: Option<Timestamp>,
-    /// Whether somebody waits for a key that is not held, and when that last brought a fetch forward.
+    failure: &'static str,
+    /// Whether somebody waits for a key that is not held, and when there was last a fetch for that.
     missed: bool,
     missed_at: Option<Timestamp>,
 }
@@ -129,6 +139,7 @@ impl KeyCache {
             fetches: 0,
             failures: 0,
             failed_at: None,
+            failure: NO_ANSWER,
             missed: false,
             missed_at: None,
         })
@@ -147,7 +158,7 @@ impl KeyCache {
                 Keys::Held(keys.clone())
             }
             _ if fetching || self.may_try(now) => Keys::Needed,
-            _ => Keys::Unavailable,
+            _ => Keys::Unavailable(self.failure),
         }
     }
 
@@ -160,7 +171,6 @@ impl KeyCache {
             return false;
         }
         self.missed = true;
-        self.missed_at = Some(now);
         true
     }
 
@@ -181,6 +191,9 @@ impl KeyCache {
             // The answer was lost: begin anew.
             self.step = self.start.clone();
         }
+        if self.missed {
+            self.missed_at = Some(now);
+        }
         self.fetches += 1;
         self.under_way = Some((self.fetches, now));
         let (Step::Keys { url } | Step::Discover { url }) = &self.step;
@@ -195,30 +208,31 @@ impl KeyCache {
         }
         let step = std::mem::replace(&mut self.step, self.start.clone());
         let usable = match response {
-            Response::Body(body) if body.len() <= MAX_BODY_BYTES => Some(body),
-            _ => None,
+            Response::Body(body) if body.len() <= MAX_BODY_BYTES => Ok(body),
+            _ => Err(NO_ANSWER),
         };
         let next = usable.and_then(|body| match step {
             Step::Discover { url } => {
-                let found = discovery::endpoint(&self.issuer, &url, body, "jwks_uri").ok()?;
+                let found = discovery::endpoint(&self.issuer, &url, body, "jwks_uri").map_err(|_| NO_DISCOVERY)?;
                 self.step = Step::Keys { url: found };
-                Some(())
+                Ok(())
             }
             Step::Keys { .. } => {
-                let keys = KeySet::parse(body).ok().filter(|keys| !keys.is_empty())?;
+                let keys = KeySet::parse(body).ok().filter(|keys| !keys.is_empty()).ok_or(NO_KEYS)?;
                 self.held = Some((Arc::new(keys), now));
                 self.missed = false;
                 self.failures = 0;
                 self.failed_at = None;
-                Some(())
+                Ok(())
             }
         });
-        if next.is_none() {
+        if let Err(failure) = next {
             self.missed = false;
             self.failures = self.failures.saturating_add(1);
             self.failed_at = Some(now);
+            self.failure = failure;
         }
-        next.is_some()
+        next.is_ok()
     }
 
     fn fetching(&self, now: Timestamp) -> bool {

@@ -41,10 +41,10 @@ impl Keyring {
         let keys = match self.cache().keys(now) {
             Keys::Held(keys) => keys,
             Keys::Needed => return Ok(None),
-            Keys::Unavailable => {
+            Keys::Unavailable(why) => {
                 return Err(Error::new(
                     ErrorCode::KeysUnavailable,
-                    "the issuer's keys could not be fetched; they are tried again shortly",
+                    format!("the issuer's keys could not be fetched: {why}; they are tried again shortly"),
                 ));
             }
         };
@@ -75,7 +75,7 @@ impl Keyring {
     pub(super) fn fresh(&self, now: Timestamp) -> Option<Arc<KeySet>> {
         match self.cache().keys(now) {
             Keys::Held(keys) => Some(keys),
-            Keys::Needed | Keys::Unavailable => None,
+            Keys::Needed | Keys::Unavailable(_) => None,
         }
     }
 

@@ -88,7 +88,8 @@ impl Reader {
         self.follower.as_ref()
     }
 
-    /// The flags of a token. Whoever sends garbage causes no fetch, and whoever names unknown keys at most one in 30 s.
+    /// The flags of a token. Whoever sends garbage causes no fetch, and whoever names unknown keys at most one in 30 s; while there
+    /// are no keys at all, every key is unknown, and attempts are spaced by 1, 2, 4, 8, 16 and then 30 s.
     ///
     /// Errors: those of [`Verifier::verify`], and `KeysUnavailable` while there are no keys and none can be fetched.
     #[cfg(feature = "crypto")]

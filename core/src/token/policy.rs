@@ -94,7 +94,15 @@ impl Policy {
             return Err(Error::new(ErrorCode::IssuerMismatch, format!("the token is not of the issuer `{}`", self.issuer)));
         }
         self.check_recipient(claims)?;
-        self.check_time(claims.lifetime(), now)
+        self.check_time(claims.lifetime(), now)?;
+        // No issuer says when a token begins to be good, so this alone tells of a clock that is late. By as much clocks may differ.
+        let ahead = claims.issued_at.unwrap_or_default() - now.milliseconds() as f64;
+        if ahead > MAX_LEEWAY_SECONDS * 1000.0 {
+            let seconds = whole_seconds(ahead);
+            let message = format!("the token was issued {seconds} s from now by this clock; compare the clocks");
+            return Err(Error::new(ErrorCode::TokenNotYetValid, message));
+        }
+        Ok(())
     }
 
     /// Whether now is between the token's times.

@@ -1,6 +1,7 @@
 import { getFlagbearerSession } from '@flagbearer/node/nextjs'
 import { FlagbearerProvider } from '@flagbearer/node/nextjs/client'
 import type { ReactNode } from 'react'
+import './style.css'
 
 export const metadata = { title: 'Flagbearer and Next.js' }
 

@@ -53,8 +53,22 @@ pub struct Arguments {
     tag: Option<String>,
 
     /// The package that the file belongs to; Kotlin alone has one.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = package)]
     package: Option<String>,
+}
+
+/// Names with dots between them, as Kotlin writes them in the file.
+fn package(name: &str) -> Result<String, String> {
+    let is_name = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+    };
+    if !name.split('.').all(is_name) {
+        return Err("a package is named like `com.example.app`".to_owned());
+    }
+    // `in.co.example` is nothing out of the way.
+    let quoted = |part| if Language::Kotlin.reserved().contains(&part) { format!("`{part}`") } else { part.to_owned() };
+    Ok(name.split('.').map(quoted).collect::<Vec<_>>().join("."))
 }
 
 /// What a file says of a flag.
@@ -72,7 +86,8 @@ impl Described {
     fn read(flag: &Value) -> Option<Self> {
         let text = |name: &str| flag[name].as_str().filter(|text| !text.is_empty());
         let (key, kind) = (text("key")?, text("type")?);
-        let mut about: Vec<String> = text("description").into_iter().flat_map(str::lines).map(plain).collect();
+        let lines = text("description").into_iter().flat_map(str::lines).map(str::trim).filter(|line| !line.is_empty());
+        let mut about: Vec<String> = lines.map(plain).collect();
         if about.is_empty() {
             about.push(text("name").filter(|name| *name != key).map_or_else(|| format!("The flag `{key}`."), plain));
         }

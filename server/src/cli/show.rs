@@ -24,9 +24,14 @@ pub const fn value(heading: &'static str, pointer: &'static str) -> Column {
     Column(heading, pointer, true)
 }
 
-/// Text of a stranger's, without what could steer a terminal.
+/// Text of a stranger's, without what could steer a terminal or read otherwise than it is.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if deceives(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// What steers terminals, what ends lines to some, and what turns the text around it (CVE-2021-42574).
+pub fn deceives(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A value in words: lists by comma, nothing as `-`.

@@ -53,6 +53,8 @@ fn an_accessor_answers_the_flag_or_the_default_that_it_was_generated_with() {
     let config = json!({ "models": ["a", "it's"], "deep": { "on": true, "none": null } });
     assert_eq!(defaults.model_config().to_json(), config);
     assert_eq!((&*defaults.ui_theme_f6x(), &*defaults.ui_theme_f7x()), ("light", "dark"));
+    assert_eq!((defaults.property(), defaults.int(), &*defaults.direction()), (true, 3, "\u{202e}turned\u{2066}"));
+    assert_eq!(defaults.prototype().to_json(), json!({ "__proto__": { "on": true } }));
     let flags = generated::Flags(&full);
     assert_eq!((flags.new_ai_model(), flags.ai_token_limit()), (true, 7));
 }
@@ -87,6 +89,26 @@ async fn the_check_fails_when_code_and_server_disagree_and_says_where() {
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_flag_of_a_server_has_its_accessor_however_many_there_are() {
+    let server = TestServer::start(Engine::Sqlite).await;
+    let admin = server.admin();
+    // Two pages, and one more.
+    let numbers = 1..=401;
+    for number in numbers.clone() {
+        admin.flag(&format!("flag_{number}"), "integer", json!(number)).await;
+    }
+    let written = codegen(&server.url, &["typescript"]).await;
+    assert!(written.status.success(), "{}", said(&written.stderr));
+    let source = said(&written.stdout);
+    for number in numbers.clone() {
+        let accessor =
+            format!("get flag{number}(): number {{\n    return this.#set.getIntegerFlag('flag_{number}', {number})");
+        assert!(source.contains(&accessor), "flag_{number}");
+    }
+    assert_eq!(source.matches("  get ").count(), numbers.count());
+}
+
 #[tokio::test]
 async fn what_are_no_flags_or_not_all_of_them_is_refused() {
     let file = std::env::temp_dir().join(format!("flagbearer-export-{}.json", std::process::id()));
@@ -104,4 +126,14 @@ async fn what_are_no_flags_or_not_all_of_them_is_refused() {
     std::fs::remove_file(&file).expect("the file goes");
     let refused = codegen("http://127.0.0.1:1", &["rust", "--from", path, "--package", "a"]).await;
     assert!(said(&refused.stderr).contains("(OPTION_POINTLESS)"));
+}
+
+#[tokio::test]
+async fn a_package_is_written_as_kotlin_takes_it() {
+    let from = format!("{FOLDER}/flags.json");
+    let kotlin = async |package| codegen("http://127.0.0.1:1", &["kotlin", "--from", &from, "--package", package]).await;
+    assert!(said(&kotlin("in.co.example").await.stdout).contains("\npackage `in`.co.example\n"));
+    for package in ["", "a..b", "a b", "a\nimport b", "1a", "a-b", "ä"] {
+        assert!(said(&kotlin(package).await.stderr).contains("like `com.example.app`"), "{package}");
+    }
 }

@@ -1,7 +1,7 @@
 """Typed feature flags out of the access token: verify it, and read."""
 
 from flagbearer._error import ErrorCode, FlagbearerError, ReadErrorCode, TokenErrorCode
-from flagbearer._flag_set import FlagDetails, FlagSet, FlagType, OnRead
+from flagbearer._flag_set import FlagDetails, FlagSet, FlagType, FlagTypeName, OnRead
 from flagbearer._reader import Flagbearer
 from flagbearer._watermark import State
 
@@ -10,6 +10,7 @@ __all__ = [
     "FlagDetails",
     "FlagSet",
     "FlagType",
+    "FlagTypeName",
     "Flagbearer",
     "FlagbearerError",
     "OnRead",

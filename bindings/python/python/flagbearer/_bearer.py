@@ -20,9 +20,11 @@ class Refusal(NamedTuple):
     body: dict[str, str]
 
 
-def refusal(error: FlagbearerError) -> Refusal:
+def refusal(error: FlagbearerError, shown: str) -> Refusal:
+    """What a request is answered whose token, as :func:`token` found it, was refused."""
     body = {"code": error.code, "message": str(error)}
     # Nothing is wrong with the token: its issuer's keys could not be fetched.
     if error.code == "KEYS_UNAVAILABLE":
         return Refusal(503, {"Retry-After": "5"}, body)
-    return Refusal(401, {"WWW-Authenticate": 'Bearer error="invalid_token"'}, body)
+    # Somebody who has shown nothing is told how, and not what was wrong with it (§3.1).
+    return Refusal(401, {"WWW-Authenticate": 'Bearer error="invalid_token"' if shown else "Bearer"}, body)

@@ -1,11 +1,11 @@
-"""The flags of one token, in tables that the core handed over once: a read is one look-up in a dict and no call."""
+"""The flags of one token, in tables that the core hands over once: a read is one look-up in a dict and no call."""
 
 import json
 import logging
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from flagbearer import _native
 from flagbearer._error import ReadErrorCode
@@ -15,22 +15,16 @@ T = TypeVar("T")
 
 FlagType: TypeAlias = Literal["boolean", "string", "integer", "json"]
 
-# Letters are those of the claim.
-_TYPES: Final[dict[str, FlagType]] = {
+FlagTypeName: TypeAlias = Literal["boolean", "string", "integer", "json", "b", "s", "i", "j"]
+"""A type's name, or its letter in the claim."""
+
+_TYPES: Final[dict[FlagTypeName, FlagType]] = {
     "boolean": "boolean", "b": "boolean", "string": "string", "s": "string",
     "integer": "integer", "i": "integer", "json": "json", "j": "json",
 }  # fmt: skip
 
 
 _log: Final = logging.getLogger("flagbearer")
-
-_raw_decode: Final = json.JSONDecoder().raw_decode
-
-
-def _decode(text: str) -> Any:
-    # The core's texts begin and end where their value does; `decode` would look for white space around them, twice.
-    return _raw_decode(text)[0]
-
 
 @dataclass(frozen=True, slots=True)
 class FlagDetails(Generic[T]):
@@ -57,23 +51,24 @@ class FlagSet:
     """The flags of one verified token. Reads never raise for a flag, convert nothing and ask nobody. Where its reader follows
     the watermark, what the newest one overrules is overruled at each read, however long the set has been held."""
 
-    # The core's texts (`FlagSet::tables`), and what became of each when it was first asked for.
+    # The core's set, and what was asked of it.
     __slots__ = (
-        "__weakref__", "_about", "_boolean", "_integer", "_json", "_observed", "_on_read", "_string", "_texts", "_unreadable",
+        "__weakref__", "_boolean", "_integer", "_json", "_native", "_observed", "_on_read", "_revision", "_string", "_unreadable",
         "_watermark",
     )  # fmt: skip
 
-    _about: list[Any]
     _boolean: dict[str, bool]
     _integer: dict[str, int]
     _json: dict[str, Any]
+    _revision: int | None
     _string: dict[str, str]
-    _texts: list[str]
     _unreadable: dict[str, ReadErrorCode]
 
-    def __init__(self, tables: str, watermark: Watermark | None = None, on_read: OnRead | None = None) -> None:
+    def __init__(
+        self, native: "_native.FlagSet", watermark: Watermark | None = None, on_read: OnRead | None = None
+    ) -> None:
         """Of what the native part handed over; not for users, who get theirs from ``verify``."""
-        self._texts = tables.split("\x1e")
+        self._native = native
         self._watermark = watermark
         self._on_read = on_read
         # One question for what most readers have not.
@@ -83,21 +78,21 @@ class FlagSet:
     def of(cls, flags: Mapping[str, object]) -> "FlagSet":
         """A set of these flags without a token, for unit tests. Types are those of the values. Raises :class:`FlagbearerError`,
         with the ``pointer`` to what no flag can be."""
-        return cls(_native.tables_of_flags(json.dumps(dict(flags), allow_nan=False)))
+        return cls(_native.FlagSet.of_flags(json.dumps(dict(flags), allow_nan=False)))
 
     def __getattr__(self, name: str) -> Any:
         # Python comes here for a slot that is still empty, and never again once it is filled, so that reads pay nothing.
-        try:
-            index = _TABLES[name]
-        except KeyError:
-            raise AttributeError(name=name, obj=self) from None
-        table: Any = _decode(self._texts[index])
-        if name != "_about":
-            # Key and value alternate.
-            entries = iter(table)
-            table = dict(zip(entries, entries, strict=True))
-        setattr(self, name, table)
-        return table
+        found: Any
+        if name in _TABLES:
+            found = self._native.table(_TABLES[name])
+        elif name == "_json":
+            found = {key: json.loads(text) for key, text in self._native.table("json").items()}
+        elif name == "_revision":
+            found = self._native.flags_revision
+        else:
+            raise AttributeError(name=name, obj=self)
+        setattr(self, name, found)
+        return found
 
     def get_boolean_flag(self, key: str, default: bool) -> bool:
         """The flag if it is there and boolean, otherwise the default."""
@@ -126,10 +121,17 @@ class FlagSet:
         except TypeError:
             return default
 
-    def get_flag(self, key: str, default: T, type: str | None = None) -> FlagDetails[T]:
+    # `None` says nothing of the value.
+    @overload
+    def get_flag(self, key: str, default: None, type: FlagTypeName | None = None) -> FlagDetails[Any]: ...
+
+    @overload
+    def get_flag(self, key: str, default: T, type: FlagTypeName | None = None) -> FlagDetails[T]: ...
+
+    def get_flag(self, key: str, default: Any, type: FlagTypeName | None = None) -> FlagDetails[Any]:
         """The flag if it is there with that type, or with any when none is given, otherwise the default; and why.
 
-        Types are ``boolean``, ``string``, ``integer``, ``json`` or their first letters. A JSON value is a copy.
+        A JSON value is a copy.
         """
         details = self._details(key, default, type)
         if self._on_read is not None:
@@ -139,7 +141,7 @@ class FlagSet:
                 _log.exception("the hook `on_read` failed")
         return details
 
-    def _details(self, key: str, default: T, type: str | None) -> FlagDetails[T]:
+    def _details(self, key: str, default: T, type: FlagTypeName | None) -> FlagDetails[T]:
         asked = _lookup(_TYPES, type)
         overruled = self._overruled()
         killed = None if overruled is None else _lookup(overruled.killed, key)
@@ -165,22 +167,22 @@ class FlagSet:
 
     def changed_from(self, older: "FlagSet") -> list[str]:
         """The keys of the flags that differ from those of an older set: added, taken away or changed. Sorted."""
-        return _native.changed_from(self._texts[6], older._texts[6])
+        return self._native.changed_from(older._native)
 
     @property
     def claims(self) -> dict[str, Any]:
         """All the token's claims. A new copy each time."""
-        return cast(dict[str, Any], _decode(self._texts[6]))
+        return cast(dict[str, Any], json.loads(self._native.claims))
 
     @property
     def organization(self) -> str | None:
         """The organization that the token was issued in."""
-        return cast("str | None", self._about[0])
+        return self._native.organization
 
     @property
     def flags_revision(self) -> int | None:
         """The revision that was evaluated."""
-        return cast("int | None", self._about[1])
+        return self._revision
 
     @property
     def state(self) -> State | None:
@@ -194,9 +196,16 @@ class FlagSet:
     def __repr__(self) -> str:
         return f"<FlagSet of {len(self.get_all_flags())} flags at revision {self.flags_revision}>"
 
-    def __reduce__(self) -> tuple[type["FlagSet"], tuple[str]]:
-        # What follows the watermark stays in its process: a copy elsewhere says what the token says.
-        return FlagSet, ("\x1e".join(self._texts),)
+    def __copy__(self) -> "FlagSet":
+        # Nothing about a set changes but what the watermark says, and that a copy must hear too.
+        return self
+
+    def __deepcopy__(self, memo: object) -> "FlagSet":
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[str], "FlagSet"], tuple[str]]:
+        # What follows the watermark stays in its process: in another one a set says what the token says.
+        return _of_claims, (self._native.claims,)
 
     def _table(self, flag_type: FlagType) -> dict[str, Any]:
         return cast(dict[str, Any], getattr(self, f"_{flag_type}"))
@@ -209,11 +218,17 @@ class FlagSet:
         return None
 
 
-_TABLES: Final = {"_boolean": 0, "_string": 1, "_integer": 2, "_json": 3, "_unreadable": 4, "_about": 5}
+_TABLES: Final[dict[str, FlagType | None]] = {
+    "_boolean": "boolean", "_string": "string", "_integer": "integer", "_unreadable": None,
+}  # fmt: skip
 
 
-def _lookup(table: Mapping[str, Any], key: object) -> Any:
+def _of_claims(claims: str) -> FlagSet:
+    return FlagSet(_native.FlagSet.of_claims(claims))
+
+
+def _lookup(table: Mapping[Any, Any], key: object) -> Any:
     try:
-        return table.get(cast(str, key))
+        return table.get(key)
     except TypeError:  # a key that no dict can hold
         return None

@@ -38,6 +38,14 @@ def _in_thread(work: Callable[[], Any]) -> "Future[Any]":
     return future
 
 
+def _check(*settings: tuple[Any, str, dict[str, object]]) -> None:
+    """That settings are of their types: the native part would not say which is not."""
+    for kind, words, values in settings:
+        for name, value in values.items():
+            if not isinstance(value, kind):
+                raise FlagbearerError("CONFIGURATION_INVALID", f"`{name}` must be {words}, not `{type(value).__name__}`")
+
+
 class Flagbearer:
     """Verifies one issuer's tokens. Make one and keep it: it holds the issuer's keys. Threads may share it."""
 
@@ -97,14 +105,22 @@ class Flagbearer:
         :param follow_watermark: learn within a second what was killed, in a thread; call :meth:`close` when done
         :param on_read: called with the details and the set at each read of a flag; what it raises is logged and goes no further
         """
+        _check(
+            (str, "a string", {"issuer": issuer}),
+            (str | None, "a string", {"audience": audience, "client_id": client_id, "profile": profile, "jwks_uri": jwks_uri}),
+            (float | int | None, "a number of seconds", {"leeway": leeway}),
+            (bool, "`True` or `False`", {"discovery": discovery, "follow_watermark": follow_watermark}),
+            # Nobody would find out: what they raise goes no further.
+            (Callable | None, "a function", {"fetch": fetch, "on_read": on_read}),
+        )
         seed = random.getrandbits(64) if follow_watermark else None
         try:
             self._native = _native.Reader(
                 issuer=issuer, audience=audience, client_id=client_id, profile=profile, leeway=leeway, jwks_uri=jwks_uri,
                 discovery=discovery, seed=seed, on_read=on_read,
             )  # fmt: skip
-        # The native part's own, about arguments of the wrong type.
-        except (TypeError, ValueError) as error:
+        # The native part's own, about text that UTF-8 cannot write.
+        except ValueError as error:
             raise FlagbearerError("CONFIGURATION_INVALID", str(error)) from error
         self._get: Fetch = fetch or _http.get
         self._refresh_at = float("inf")
@@ -182,7 +198,8 @@ class Flagbearer:
                         continue
                 id, url = self._step
                 body: bytes | None = None
-                with suppress(Exception):
+                # Whatever it was, it was meant for that thread.
+                with suppress(BaseException):
                     # In a thread again: looking up a name has no time limit, and an answer may come byte by byte.
                     body = bytes(_in_thread(partial(self._get, url)).result(_native.FETCH_TIMEOUT_SECONDS))
                 self._native.receive(id, body, time.time())

@@ -2,14 +2,15 @@
 
     MIDDLEWARE = [..., "flagbearer.django.FlagsMiddleware"]
     FLAGBEARER = Flagbearer(issuer="https://flags.example.com", audience="api")
-    FLAGBEARER_EXEMPT = ["/admin/", "/healthz"]  # paths that need no token; what lies below is meant too
+    FLAGBEARER_EXEMPT = ["/admin/", "/healthz"]  # paths that need no token, with all that lies below them; "/" is the front page alone
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
@@ -29,7 +30,8 @@ class FlagsMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
         self._flagbearer = cast(Flagbearer, settings.FLAGBEARER)
-        self._exempt = tuple(cast("list[str]", getattr(settings, "FLAGBEARER_EXEMPT", [])))
+        self._exempt = _exempt()
+        self._below = tuple(path.rstrip("/") + "/" for path in self._exempt if path.strip("/"))
         # Python 3.14 deprecates it for one that knows nothing of Django's marks on older versions.
         self._async = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         if self._async:
@@ -42,7 +44,7 @@ class FlagsMiddleware:
             try:
                 _put(request, self._flagbearer.verify(_token(request)))
             except FlagbearerError as error:
-                return _refused(error)
+                return _refused(request, error)
         return cast(HttpResponseBase, self._get_response(request))
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
@@ -50,11 +52,19 @@ class FlagsMiddleware:
             try:
                 _put(request, await self._flagbearer.averify(_token(request)))
             except FlagbearerError as error:
-                return _refused(error)
+                return _refused(request, error)
         return cast(HttpResponseBase, await self._get_response(request))
 
     def _is_exempt(self, request: HttpRequest) -> bool:
-        return any(request.path == path or request.path.startswith(path.rstrip("/") + "/") for path in self._exempt)
+        return request.path in self._exempt or request.path.startswith(self._below)
+
+
+def _exempt() -> frozenset[str]:
+    """Where no token is needed. What was meant otherwise must not open more: an empty path would open everything."""
+    paths: Sequence[str] = getattr(settings, "FLAGBEARER_EXEMPT", ())
+    if isinstance(paths, str) or not all(path.startswith("/") for path in paths):
+        raise ImproperlyConfigured(f"`FLAGBEARER_EXEMPT` is a list of paths that begin with `/`, and not `{paths!r}`")
+    return frozenset(paths)
 
 
 def _put(request: HttpRequest, flags: object) -> None:
@@ -66,6 +76,6 @@ def _token(request: HttpRequest) -> str:
     return _bearer.token(request.META.get("HTTP_AUTHORIZATION"))
 
 
-def _refused(error: FlagbearerError) -> HttpResponse:
-    status, headers, body = _bearer.refusal(error)
+def _refused(request: HttpRequest, error: FlagbearerError) -> HttpResponse:
+    status, headers, body = _bearer.refusal(error, _token(request))
     return JsonResponse(body, status=status, headers=headers)

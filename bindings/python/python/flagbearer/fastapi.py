@@ -7,8 +7,9 @@
         return flags.get_boolean_flag("new_ai_model", False)
 """
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException
 from fastapi.openapi.models import HTTPBearer
+from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from flagbearer import _bearer
@@ -27,9 +28,10 @@ class Flags(SecurityBase):
         self.model = HTTPBearer(bearerFormat="JWT")
         self.scheme_name = "flagbearer"
 
-    async def __call__(self, request: Request) -> FlagSet:
+    async def __call__(self, connection: HTTPConnection) -> FlagSet:
+        token = _bearer.token(connection.headers.get("authorization"))
         try:
-            return await self._flagbearer.averify(_bearer.token(request.headers.get("authorization")))
+            return await self._flagbearer.averify(token)
         except FlagbearerError as error:
-            status, headers, body = _bearer.refusal(error)
+            status, headers, body = _bearer.refusal(error, token)
             raise HTTPException(status, body, headers) from error

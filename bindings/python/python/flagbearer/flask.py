@@ -24,10 +24,14 @@ class Flags:
         app.before_request(self._before_request)
 
     def _before_request(self) -> Response | None:
+        # A browser asks without a token whether it may send one. Flask answers that by itself, and no view runs.
+        if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
+            return None
+        token = _bearer.token(request.headers.get("Authorization"))
         try:
-            g.flags = self._flagbearer.verify(_bearer.token(request.headers.get("Authorization")))
+            g.flags = self._flagbearer.verify(token)
         except FlagbearerError as error:
-            status, headers, body = _bearer.refusal(error)
+            status, headers, body = _bearer.refusal(error, token)
             response = jsonify(body)
             response.status_code = status
             response.headers.update(headers)

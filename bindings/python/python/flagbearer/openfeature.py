@@ -17,7 +17,7 @@ from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import FlagMetadata, FlagResolutionDetails, FlagValueType
 from openfeature.provider import AbstractProvider, Metadata
 
-from flagbearer._flag_set import FlagDetails, FlagSet
+from flagbearer._flag_set import FlagDetails, FlagSet, FlagType
 
 __all__ = ["FlagbearerProvider", "reading"]
 
@@ -81,7 +81,7 @@ class FlagbearerProvider(AbstractProvider):
     ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
         return self._resolve(flag_key, default_value, "json")
 
-    def _resolve(self, key: str, default: T, type: str) -> FlagResolutionDetails[T]:
+    def _resolve(self, key: str, default: T, type: FlagType) -> FlagResolutionDetails[T]:
         flags = _current.get() or self._flags
         if flags is None:
             message = "no token's flags are being read here; see `flagbearer.openfeature.reading`"

@@ -95,7 +95,7 @@ def effect_json(document: Any) -> Any:
 
 def flag_set_of_claim(claim: str) -> FlagSet:
     """The flag set of a ``feature_flags`` claim, given as JSON text."""
-    return FlagSet(_native.tables_of_claim(claim))
+    return FlagSet(_native.FlagSet.of_claim(claim))
 
 
 def follow_watermarks(document: Any) -> tuple[Callable[[Any], FlagSet], list[str | None]]:
@@ -104,7 +104,7 @@ def follow_watermarks(document: Any) -> tuple[Callable[[Any], FlagSet], list[str
     watermark, outcomes = _native.follow_watermarks(json.dumps(document))
 
     def flag_set(claims: Any) -> FlagSet:
-        return FlagSet(_native.tables_of_claims(json.dumps(claims)), watermark)
+        return FlagSet(_native.FlagSet.of_claims(json.dumps(claims)), watermark)
 
     return flag_set, outcomes
 

@@ -19,7 +19,7 @@ export function InTheBrowser() {
   return (
     <section>
       <h2>In the browser</h2>
-      <pre id="seen">{JSON.stringify(seen)}</pre>
+      <pre id="seen">{JSON.stringify(seen, null, 2)}</pre>
       <button type="button" onClick={async () => setOutcome(await refresh())}>
         Refresh
       </button>

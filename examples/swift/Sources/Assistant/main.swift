@@ -20,7 +20,7 @@ struct FileStore: TokenStore {
     func write(_ kept: String?) throws {
         if let kept {
             try kept.write(to: file, atomically: true, encoding: .utf8)
-        } else {
+        } else if FileManager.default.fileExists(atPath: file.path) {
             try FileManager.default.removeItem(at: file)
         }
     }

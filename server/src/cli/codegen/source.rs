@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use flagbearer::flag::FlagType;
 use serde_json::Value;
 
+use super::super::show::deceives;
 use super::Described;
 
 /// What a file can be written in.
@@ -49,14 +50,14 @@ impl Language {
         matches!(self, Self::TypeScript | Self::Kotlin | Self::Swift)
     }
 
-    /// What cannot be an accessor's name: the language's own words, and the class's own members.
+    /// What cannot be an accessor's name: the language's own words, the class's own members, and what these are written with.
     pub(super) fn reserved(self) -> &'static [&'static str] {
         match self {
             Self::TypeScript => &["constructor"],
             Self::Python => &[
-                "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else",
-                "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or",
-                "pass", "raise", "return", "try", "while", "with", "yield",
+                "and", "as", "assert", "async", "await", "bool", "break", "class", "continue", "def", "del", "elif", "else",
+                "except", "finally", "for", "from", "global", "if", "import", "in", "int", "is", "lambda", "nonlocal",
+                "not", "or", "pass", "property", "raise", "return", "str", "try", "while", "with", "yield",
             ],
             Self::Kotlin => &[
                 "as",
@@ -220,7 +221,7 @@ impl Language {
             Self::Swift => Style {
                 imports: ["\nimport Flagbearer\n"; 2],
                 class: "\n/// The flags of one token, by their types.\npublic struct Flags: Sendable {\n    \
-                        private let set: FlagSet\n\n    public init(_ flags: FlagSet) {\n        set = flags\n    }\n",
+                        private let set: FlagSet\n\n    public init(_ flags: FlagSet) {\n        self.set = flags\n    }\n",
                 accessor: |name, answer, docs| {
                     let docs = docs.join("\n    ///\n    /// ");
                     let Answer { of, expression } = answer;
@@ -254,7 +255,10 @@ impl Language {
             (Self::TypeScript, FlagType::String) => ("string", format!("this.#set.getStringFlag({key}, {})", text())),
             (Self::TypeScript, FlagType::Integer) => ("number", format!("this.#set.getIntegerFlag({key}, {value})")),
             (Self::TypeScript, FlagType::Json) => {
-                ("unknown", format!("this.#set.getFlag<unknown>({key}, {value}, 'json').value"))
+                let written = value.to_string();
+                // A member of this name would be taken for the object's prototype.
+                let written = if written.contains("__proto__") { format!("JSON.parse({})", json()) } else { written };
+                ("unknown", format!("this.#set.getFlag<unknown>({key}, {written}, 'json').value"))
             }
             (Self::Python, FlagType::Boolean) => {
                 let default = if *value == Value::Bool(true) { "True" } else { "False" };
@@ -271,12 +275,15 @@ impl Language {
             (Self::Kotlin, FlagType::Json) => {
                 ("JsonElement", format!("set.getFlag({key}, Json.parseToJsonElement({}), FlagType.JSON).value", json()))
             }
-            (Self::Swift, FlagType::Boolean) => ("Bool", format!("set.getBooleanFlag({key}, defaultValue: {value})")),
-            (Self::Swift, FlagType::String) => ("String", format!("set.getStringFlag({key}, defaultValue: {})", text())),
-            (Self::Swift, FlagType::Integer) => ("Int64", format!("set.getIntegerFlag({key}, defaultValue: {value})")),
-            (Self::Swift, FlagType::Json) => {
-                ("JSON", format!("set.getFlag({key}, defaultValue: JSON(text: {}) ?? .null, type: .json).value", json()))
+            (Self::Swift, FlagType::Boolean) => ("Bool", format!("self.set.getBooleanFlag({key}, defaultValue: {value})")),
+            (Self::Swift, FlagType::String) => {
+                ("String", format!("self.set.getStringFlag({key}, defaultValue: {})", text()))
             }
+            (Self::Swift, FlagType::Integer) => ("Int64", format!("self.set.getIntegerFlag({key}, defaultValue: {value})")),
+            (Self::Swift, FlagType::Json) => (
+                "JSON",
+                format!("self.set.getFlag({key}, defaultValue: JSON(text: {}) ?? .null, type: .json).value", json()),
+            ),
             (Self::Rust, FlagType::Boolean) => ("bool", format!("self.0.get_boolean_flag({key}, {value})")),
             (Self::Rust, FlagType::String) => {
                 ("std::borrow::Cow<'s, str>", format!("self.0.get_string_flag({key}, {})", text()))
@@ -304,8 +311,7 @@ impl Language {
                 '\n' => literal.push_str("\\n"),
                 '$' if self == Self::Kotlin => literal.push_str("\\$"),
                 _ if character == quote => literal.extend(['\\', quote]),
-                // The end of a line to some, and unseen by all.
-                _ if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+                _ if deceives(character) => {
                     let code = u32::from(character);
                     let _ = match self {
                         Self::Swift | Self::Rust => write!(literal, "\\u{{{code:x}}}"),

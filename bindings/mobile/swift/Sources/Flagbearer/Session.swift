@@ -35,6 +35,7 @@ public actor Session {
     private let offline: OfflinePolicy
     private var listeners: [UUID: AsyncStream<FlagSet>.Continuation] = [:]
     private var listening: Task<Void, Never>?
+    private var turn: Task<Void, Never>?
 
     /// The flags at present; `nil` while nobody is signed in.
     public private(set) var flags: FlagSet?
@@ -68,26 +69,44 @@ public actor Session {
     ///
     /// Throws `FlagbearerError` for a token that is not good any more, depending on the policy. What is kept stays.
     public func restore() async throws -> FlagSet? {
-        guard let kept = try await store.read() else { return nil }
-        let restored = try flagbearer.restore(kept, policy: offline)
-        publish(restored.token, restored.flags)
-        return restored.flags
+        try await inTurn { () async throws -> FlagSet? in
+            guard let kept = try await self.store.read() else { return nil }
+            let restored = try self.flagbearer.restore(kept, policy: self.offline)
+            await self.publish(restored.token, restored.flags)
+            return restored.flags
+        }
     }
 
     /// The flags of a new access token, which is kept from now on.
     ///
     /// Throws `FlagbearerError` for a token that is not good. The one before stays.
     public func accept(_ accessToken: String) async throws -> FlagSet {
-        let flags = try await flagbearer.verify(accessToken)
-        try await store.write(try await flagbearer.keep(accessToken))
-        publish(accessToken, flags)
-        return flags
+        try await inTurn { () async throws -> FlagSet in
+            let flags = try await self.flagbearer.verify(accessToken)
+            try await self.store.write(try await self.flagbearer.keep(accessToken))
+            await self.publish(accessToken, flags)
+            return flags
+        }
     }
 
-    /// Forgets the token.
+    /// Forgets the token: nobody reads its flags any more, even if the store then fails to.
     public func end() async throws {
-        try await store.write(nil)
-        publish(nil, nil)
+        try await inTurn { () async throws -> Void in
+            await self.publish(nil, nil)
+            try await self.store.write(nil)
+        }
+    }
+
+    /// One after another, and each to its end. At each `await` an actor lets others in: a sign-out would be undone by a token that
+    /// was accepted before it.
+    private func inTurn<T: Sendable>(_ work: @escaping @Sendable () async throws -> T) async throws -> T {
+        let before = turn
+        let mine = Task<T, Error> {
+            await before?.value
+            return try await work()
+        }
+        turn = Task { _ = await mine.result }
+        return try await mine.value
     }
 
     private func publish(_ token: String?, _ flags: FlagSet?) {

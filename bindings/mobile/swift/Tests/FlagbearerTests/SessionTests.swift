@@ -13,6 +13,31 @@ final class SessionTests: XCTestCase {
         func write(_ kept: String?) { self.kept = kept }
     }
 
+    /// Keeps a token only when it is let.
+    private actor Slow: TokenStore {
+        private(set) var kept: String?
+        private var begun: CheckedContinuation<Void, Never>?
+        private var release: CheckedContinuation<Void, Never>?
+
+        func read() -> String? { kept }
+
+        func write(_ kept: String?) async {
+            if kept != nil {
+                await withCheckedContinuation { continuation in
+                    release = continuation
+                    begun?.resume()
+                }
+            }
+            self.kept = kept
+        }
+
+        func writing() async {
+            if release == nil { await withCheckedContinuation { begun = $0 } }
+        }
+
+        func goOn() { release?.resume() }
+    }
+
     private struct Vectors {
         let token: String
         let issuer: String
@@ -74,6 +99,21 @@ final class SessionTests: XCTestCase {
         let seen = await changes.next()
         XCTAssertTrue(seen === accepted)
         try await session.end()
+        let (kept, flags) = (await store.kept, await session.flags)
+        XCTAssertNil(kept)
+        XCTAssertNil(flags)
+    }
+
+    func testASignOutIsNotUndoneByATokenThatWasAcceptedBeforeIt() async throws {
+        let (vectors, store) = (try Vectors(), Slow())
+        let session = try vectors.session(store, .fresh)
+        let accepting = Task { try await session.accept(vectors.token) }
+        await store.writing()
+        let ending = Task { try await session.end() }
+        for _ in 0..<100 { await Task.yield() }
+        await store.goOn()
+        _ = try await accepting.value
+        try await ending.value
         let (kept, flags) = (await store.kept, await session.flags)
         XCTAssertNil(kept)
         XCTAssertNil(flags)

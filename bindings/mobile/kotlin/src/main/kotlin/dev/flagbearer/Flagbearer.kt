@@ -12,6 +12,7 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.async
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.isActive
@@ -150,8 +151,14 @@ public class Flagbearer internal constructor(
 
     private suspend fun body(url: String): ByteArray? =
         withTimeoutOrNull(LIMITS.timeoutMilliseconds.toLong()) {
-            // Whatever it was: it came to nothing.
-            runCatching { fetch.fetch(url) }.getOrNull()
+            // In a coroutine of its own: one that blocks cannot be cancelled, but it can be left behind.
+            val fetching = scope.async(Dispatchers.IO) { fetch.fetch(url) }
+            try {
+                // Whatever it was: it came to nothing.
+                runCatching { fetching.await() }.getOrNull()
+            } finally {
+                fetching.cancel()
+            }
         }
 
     internal companion object {

@@ -2,6 +2,7 @@ package dev.flagbearer
 
 import dev.flagbearer.internal.NativeOffline
 import kotlin.time.Duration
+import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
@@ -13,6 +14,7 @@ import kotlinx.coroutines.flow.flowOf
 import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.sync.Mutex
 import kotlinx.coroutines.sync.withLock
+import kotlinx.coroutines.withContext
 
 /**
  * Where an app keeps one text between its starts. It holds the access token: use what the platform protects secrets with.
@@ -90,15 +92,19 @@ public class Session(
      */
     public suspend fun accept(accessToken: String): FlagSet = mutex.withLock {
         val flags = flagbearer.verify(accessToken)
-        store.write(flagbearer.keep(accessToken))
-        publish(accessToken, flags)
+        val kept = flagbearer.keep(accessToken)
+        // Whoever is cancelled in the middle must not leave another token kept than is read.
+        withContext(NonCancellable) {
+            store.write(kept)
+            publish(accessToken, flags)
+        }
         flags
     }
 
-    /** Forgets the token. */
+    /** Forgets the token: nobody reads its flags any more, even if the store then fails to. */
     public suspend fun end(): Unit = mutex.withLock {
-        store.write(null)
         publish(null, null)
+        withContext(NonCancellable) { store.write(null) }
     }
 
     private fun publish(token: String?, flags: FlagSet?) {

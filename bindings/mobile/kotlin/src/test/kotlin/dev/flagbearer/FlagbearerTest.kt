@@ -259,6 +259,14 @@ class FlagbearerTest {
     }
 
     @Test
+    fun `a client that blocks is given up`() {
+        val done = CountDownLatch(1)
+        val blocking = reader(fetch = { done.await(); issuer.jwks.toByteArray() })
+        assertThrows(FlagbearerException.KeysUnavailable::class.java) { runBlocking { blocking.verify(issuer.token()) } }
+        done.countDown()
+    }
+
+    @Test
     fun `keys are found at another address, by discovery, or by another client`() {
         issuer.answer = {
             val discovered = it.requestURI.path.endsWith("openid-configuration")

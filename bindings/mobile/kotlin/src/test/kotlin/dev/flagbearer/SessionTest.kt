@@ -1,13 +1,17 @@
 package dev.flagbearer
 
 import dev.flagbearer.internal.NativeOptions
+import dev.flagbearer.testing.TestIssuer
+import java.io.IOException
 import kotlin.time.Duration.Companion.hours
 import kotlin.time.Duration.Companion.minutes
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.async
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -22,6 +26,7 @@ import org.junit.jupiter.api.Timeout
 @Timeout(60)
 class SessionTest {
     private val issuer = Issuer()
+    private val issuing = TestIssuer()
     private val store = Memory()
     private var ahead = 0.seconds
 
@@ -110,6 +115,39 @@ class SessionTest {
     }
 
     @Test
+    fun `after the end nothing is read, even if the store fails`() = runBlocking {
+        val session = Session(issuing.flagbearer(), Failing(), OfflinePolicy.Fresh)
+        session.accept(issuing.token())
+        assertThrows(IOException::class.java) { runBlocking { session.end() } }
+        assertEquals(listOf(null, null), listOf(session.flags.value, session.accessToken))
+    }
+
+    @Test
+    fun `whoever is cancelled while a token is kept reads what is kept`() = runBlocking {
+        val (writing, written) = CompletableDeferred<Unit>() to CompletableDeferred<Unit>()
+        val slow = object : TokenStore {
+            var kept: String? = null
+
+            override suspend fun read() = kept
+
+            override suspend fun write(kept: String?) {
+                this.kept = kept
+                writing.complete(Unit)
+                written.await()
+            }
+        }
+        val session = Session(issuing.flagbearer(), slow, OfflinePolicy.Fresh)
+        val token = issuing.token()
+        val accepting = launch { session.accept(token) }
+        writing.await()
+        accepting.cancel()
+        written.complete(Unit)
+        accepting.join()
+        assertTrue(token in slow.kept!!)
+        assertEquals(token, session.accessToken)
+    }
+
+    @Test
     fun `a store that was tampered with is refused`() {
         accepted()
         for (kept in listOf("", "<html>", "\ud800", store.kept!!.replace("\"keys\":[{", "\"keys\":[{\"d\":\"x\","), "{}")) {
@@ -117,5 +155,14 @@ class SessionTest {
             val refused = assertThrows(FlagbearerException::class.java) { runBlocking { session(OfflinePolicy.Fresh).restore() } }
             assertTrue(refused.code in listOf("TOKEN_MALFORMED", "KEY_UNKNOWN"), refused.code)
         }
+    }
+}
+
+/** A store that forgets nothing. */
+private class Failing : TokenStore {
+    override suspend fun read(): String? = null
+
+    override suspend fun write(kept: String?) {
+        if (kept == null) throw IOException("the disk is full")
     }
 }

@@ -39,10 +39,10 @@ public class FlagbearerProvider(private val session: Session) : EventProvider() 
     override fun getMetadata(): Metadata = Metadata { "flagbearer" }
 
     override fun initialize(context: EvaluationContext?) {
+        // What is there already is no change; what comes before anybody watches is one.
+        val there = session.flags.value
         scope.launch {
-            val there = session.flags.value
             var known = there
-            // What is there already is no change.
             session.changes.withIndex().filterNot { (index, flags) -> index == 0 && flags === there }.collect { (_, flags) ->
                 val changed = ProviderEventDetails.builder()
                 // A kill changes what is read, and no token: then it is not known which.

@@ -3,8 +3,11 @@ package dev.flagbearer.example
 import android.content.Context
 import android.security.keystore.KeyGenParameterSpec
 import android.security.keystore.KeyProperties
+import android.util.AtomicFile
 import dev.flagbearer.TokenStore
 import java.io.File
+import java.io.FileNotFoundException
+import java.io.IOException
 import java.security.GeneralSecurityException
 import java.security.KeyStore
 import javax.crypto.Cipher
@@ -16,11 +19,16 @@ import kotlinx.coroutines.withContext
 
 /** A file of the app, encrypted with a key that never leaves the device's Keystore. */
 class KeystoreStore(context: Context) : TokenStore {
-    private val file = File(context.noBackupFilesDir, "flagbearer")
+    // An app may be stopped while it writes.
+    private val file = AtomicFile(File(context.noBackupFilesDir, "flagbearer"))
 
     override suspend fun read(): String? = withContext(Dispatchers.IO) {
-        if (!file.exists()) return@withContext null
-        val bytes = file.readBytes()
+        val bytes = try {
+            file.readFully()
+        } catch (_: FileNotFoundException) {
+            return@withContext null
+        }
+        if (bytes.size < NONCE_BYTES) return@withContext null
         try {
             val cipher = Cipher.getInstance(TRANSFORMATION)
             cipher.init(Cipher.DECRYPT_MODE, key(), GCMParameterSpec(128, bytes, 0, NONCE_BYTES))
@@ -37,7 +45,15 @@ class KeystoreStore(context: Context) : TokenStore {
             return@withContext
         }
         val cipher = Cipher.getInstance(TRANSFORMATION).apply { init(Cipher.ENCRYPT_MODE, key()) }
-        file.writeBytes(cipher.iv + cipher.doFinal(kept.encodeToByteArray()))
+        val bytes = cipher.iv + cipher.doFinal(kept.encodeToByteArray())
+        val stream = file.startWrite()
+        try {
+            stream.write(bytes)
+            file.finishWrite(stream)
+        } catch (error: IOException) {
+            file.failWrite(stream)
+            throw error
+        }
     }
 
     private fun key(): SecretKey {
