@@ -2,6 +2,7 @@ package dev.flagbearer.openfeature.kotlin
 
 import dev.flagbearer.FlagSet
 import dev.flagbearer.FlagType
+import dev.flagbearer.ReadErrorCode
 import dev.flagbearer.Session
 import dev.openfeature.kotlin.sdk.EvaluationContext
 import dev.openfeature.kotlin.sdk.EvaluationMetadata
@@ -120,10 +121,16 @@ public class FlagbearerProvider(private val session: Session) : FeatureProvider 
 
         val flags = session.flags.value ?: return refused(ErrorCode.PROVIDER_NOT_READY, SIGNED_OUT)
         val details = flags.getFlag(key, defaultValue, type)
-        details.errorCode?.let { return refused(ErrorCode.valueOf(it.name), "`$key`, read as $type: $it") }
+        details.errorCode?.let { return refused(code(it), "`$key`, read as $type: $it") }
         val value = convert(details.value)
             ?: return refused(ErrorCode.TYPE_MISMATCH, "`$key` does not fit 32 bits: read it as a double")
         return ProviderEvaluation(value, reason = details.reason.name, metadata = metadata(flags))
+    }
+
+    private fun code(code: ReadErrorCode): ErrorCode = when (code) {
+        ReadErrorCode.FLAG_NOT_FOUND -> ErrorCode.FLAG_NOT_FOUND
+        ReadErrorCode.TYPE_MISMATCH -> ErrorCode.TYPE_MISMATCH
+        ReadErrorCode.PARSE_ERROR -> ErrorCode.PARSE_ERROR
     }
 
     private fun metadata(flags: FlagSet): EvaluationMetadata = EvaluationMetadata.builder().apply {
