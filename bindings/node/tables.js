@@ -13,9 +13,9 @@ function freeze(value) {
 
 /** A table of the core's: an array in which key and value alternate. */
 function unpack(text) {
-  const list = freeze(JSON.parse(text))
+  const list = JSON.parse(text)
   const table = new Map()
-  for (let i = 0; i < list.length; i += 2) table.set(list[i], list[i + 1])
+  for (let i = 0; i < list.length; i += 2) table.set(list[i], freeze(list[i + 1]))
   return table
 }
 

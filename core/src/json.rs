@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use jiter::{Jiter, JiterError, JiterErrorType, Peek};
+use jiter::{Jiter, JiterError, JiterErrorType, LinePosition, Peek};
 use lexical_parse_float::FromLexical;
 
 /// Why a text is not read.
@@ -36,7 +36,9 @@ pub(crate) type Read<T> = std::result::Result<T, Fault>;
 /// A text and how far it has been read.
 pub(crate) struct Json<'t> {
     text: &'t str,
+    /// Over what is left behind the first `begun` bytes of the text.
     jiter: Jiter<'t>,
+    begun: usize,
     depth_left: usize,
     /// The names in the objects that are open, the innermost last.
     names: Vec<Cow<'t, str>>,
@@ -46,7 +48,7 @@ pub(crate) struct Json<'t> {
 impl<'t> Json<'t> {
     /// `depth`: how many arrays and objects may be open at once.
     pub fn new(text: &'t str, depth: usize) -> Self {
-        Self { text, jiter: Jiter::new(text.as_bytes()), depth_left: depth, names: Vec::new(), beyond: false }
+        Self { text, jiter: Jiter::new(text.as_bytes()), begun: 0, depth_left: depth, names: Vec::new(), beyond: false }
     }
 
     /// What the next value begins with.
@@ -105,7 +107,7 @@ impl<'t> Json<'t> {
     /// Passes over any value, in which nothing may be said twice either, and answers its text.
     pub fn skip(&mut self) -> Read<&'t str> {
         let peek = self.peek()?;
-        let start = self.jiter.current_index();
+        let start = self.index();
         match peek {
             Peek::Object => self.members(|json, _| json.skip().map(drop))?,
             Peek::Array => self.items(|json| json.skip().map(drop))?,
@@ -118,10 +120,23 @@ impl<'t> Json<'t> {
         Ok(text)
     }
 
+    /// What is still to be read.
+    pub fn rest(&self) -> &'t str {
+        self.text.get(self.index()..).unwrap_or_default()
+    }
+
+    /// Goes on behind so many bytes of the rest, which whoever says so has read as one value.
+    pub fn advance(&mut self, bytes: usize) {
+        self.begun = self.index() + bytes;
+        let left = self.text.as_bytes().get(self.begun..).unwrap_or_default();
+        let before = std::mem::replace(&mut self.jiter, Jiter::new(&[]));
+        self.jiter = Jiter::with_tape(left, before.into_tape());
+    }
+
     /// Passes over any value that is JSON by its grammar, for whoever looks into it later, and answers its text.
     pub fn pass(&mut self) -> Read<&'t str> {
         let peek = self.peek()?;
-        let start = self.jiter.current_index();
+        let start = self.index();
         self.jiter.known_skip(peek).map_err(|error| self.fault(&error))?;
         Ok(self.since(start))
     }
@@ -140,8 +155,12 @@ impl<'t> Json<'t> {
         if self.peek()? == expected { Ok(()) } else { Err(self.unexpected(name)) }
     }
 
+    fn index(&self) -> usize {
+        self.begun + self.jiter.current_index()
+    }
+
     fn since(&self, start: usize) -> &'t str {
-        self.text.get(start..self.jiter.current_index()).unwrap_or_default()
+        self.text.get(start..self.index()).unwrap_or_default()
     }
 
     fn descend(&mut self) -> Read<()> {
@@ -151,18 +170,18 @@ impl<'t> Json<'t> {
 
     /// Says that something else was expected where the reader is.
     pub fn unexpected(&self, name: &str) -> Fault {
-        self.malformed(&format!("{name} was expected"), self.jiter.current_index())
+        self.malformed(&format!("{name} was expected"), self.index())
     }
 
     fn fault(&self, error: &JiterError) -> Fault {
         match &error.error_type {
-            JiterErrorType::JsonError(kind) => self.malformed(&kind.to_string(), error.index),
+            JiterErrorType::JsonError(kind) => self.malformed(&kind.to_string(), self.begun + error.index),
             JiterErrorType::WrongType { .. } => self.unexpected("a value"),
         }
     }
 
     fn malformed(&self, what: &str, index: usize) -> Fault {
-        let position = self.jiter.error_position(index);
+        let position = LinePosition::find(self.text.as_bytes(), index);
         Fault::Malformed(format!("{what} at line {} column {}", position.line, position.column))
     }
 }

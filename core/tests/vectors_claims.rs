@@ -100,6 +100,35 @@ proptest! {
     }
 
     #[test]
+    fn an_entry_is_json_where_another_library_says_so(
+        letter in "[bisjx]",
+        value in prop_oneof![
+            "-?[0-9]{1,4}", "-{0,2}0{0,2}[0-9]{0,17}", "true|false|tru|null|truefalse", "\"[a\\\\\u{1}é\"n]{0,4}\"", "[0-9eE.+-]{1,5}", "[\\[\\]{}\",:0]{0,4}",
+        ],
+        end in prop_oneof![8 => Just("}"), 1 => Just(" }"), 1 => Just(""), 1 => Just("}}"), 1 => Just(",\"v\":1}")],
+    ) {
+        let claim = format!("{{\"flag\":{{\"t\":\"{letter}\",\"v\":{value}{end}}}");
+        let read = FlagSet::of_claim(&claim);
+        match serde_json::from_str::<Value>(&claim) {
+            Err(_) => prop_assert!(read.is_err(), "{claim}"),
+            // What stands there twice, another library does not mind.
+            Ok(_) if end.starts_with(',') => prop_assert!(read.is_err(), "{claim}"),
+            Ok(other) => {
+                let (set, value) = (read.unwrap(), &other["flag"]["v"]);
+                let plain = match letter.as_str() {
+                    "b" => value.as_bool().map(FlagValue::Boolean),
+                    "i" => value.as_i64().map(FlagValue::Integer),
+                    "s" => value.as_str().map(|text| FlagValue::String(text.into())),
+                    _ => None,
+                };
+                if let Some(plain) = plain {
+                    prop_assert_eq!(set.get_all_flags().next().map(|(_, value)| value), Some(plain), "{}", claim);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_text_makes_the_reader_panic(text in ".{0,64}", entry in "\\{\"[tv]\":[0-9a-z\"\\[\\]{}.+-]{0,12}[,}]\"[tv]\":[0-9eE.+-]{0,30}\\}") {
         let _ = FlagSet::of_claim(&text);
         let _ = FlagSet::of_claim(&format!("{{\"flag\":{entry}}}"));

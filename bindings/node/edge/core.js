@@ -109,12 +109,10 @@ module.exports = (module) => {
       this.#instance.call('open', texts.join(SEPARATOR), leeway ?? NaN, discovery === true)
     }
 
-    recall(token, now) {
-      return this.#instance.call('recall', token, now)
-    }
-
     verify(token, now) {
       const bytes = encoder.encode(token)
+      const remembered = this.#instance.call('recall', bytes, now)
+      if (remembered !== 0) return remembered
       const number = this.#instance.call('prepare', bytes, now)
       if (number === 0) return null
       const signature = this.#instance.bytes

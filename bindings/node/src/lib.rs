@@ -11,6 +11,7 @@ use flagbearer::reader::{
 };
 use flagbearer::timestamp::Timestamp;
 use flagbearer::token::{Verifier, VerifierOptions};
+use napi::Either;
 use napi_derive::napi;
 
 use token::Token;
@@ -84,10 +85,10 @@ pub(crate) fn state(follower: Option<&Follower>, revision: Option<f64>, now: f64
 pub struct NativeVerified {
     /// All that JavaScript keeps of the flag set, as one string.
     pub tables: String,
-    /// What [`NativeReader::recall`] answers from now on.
+    /// What [`NativeReader::verify`] answers to this token from now on.
     pub number: f64,
-    /// The numbers that it answers no more.
-    pub forgotten: Vec<f64>,
+    /// The numbers that it answers no more, if there are any.
+    pub forgotten: Option<Vec<f64>>,
 }
 
 /// Stands in the core's memory for a flag set, which JavaScript keeps by its number: a reference from here would keep a reader
@@ -135,22 +136,21 @@ impl NativeReader {
         })
     }
 
-    /// The number of a token that was verified before and would be again; nothing for any other.
+    /// The flag set of a token; of one that was verified before and would be again, its number; nothing when keys must be fetched
+    /// first.
     #[napi(ts_args_type = "token: string, now: number")]
-    pub fn recall(&self, token: Token, now: f64) -> Option<f64> {
-        Some(self.reader.recall(&self.memory, &token.0, instant(now))?.number)
-    }
-
-    /// The flag set of a token, or nothing when keys must be fetched first.
-    #[napi(ts_args_type = "token: string, now: number")]
-    pub fn verify(&self, token: Token, now: f64) -> Result<Option<NativeVerified>, Refusal> {
+    pub fn verify(&self, token: Token, now: f64) -> Result<Option<Either<f64, NativeVerified>>, Refusal> {
         let token = token.0.as_str();
+        if let Some(remembered) = self.reader.recall(&self.memory, token, instant(now)) {
+            return Ok(Some(Either::A(remembered.number)));
+        }
         let Some((prepared, keys)) = self.reader.prepare(token, instant(now)).map_err(refuse)? else { return Ok(None) };
         let (flags, receipt) = prepared.verify(keys).map_err(refuse)?;
         let number = self.verified.get();
         self.verified.set(number + 1.0);
         self.memory.keep(token, receipt, Rc::new(Remembered { number, forgotten: self.forgotten.clone() }));
-        Ok(Some(NativeVerified { tables: flags.tables(), number, forgotten: self.forgotten.take() }))
+        let forgotten = Some(self.forgotten.take()).filter(|forgotten| !forgotten.is_empty());
+        Ok(Some(Either::B(NativeVerified { tables: flags.tables(), number, forgotten })))
     }
 
     #[napi]

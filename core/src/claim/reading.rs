@@ -155,8 +155,15 @@ pub(crate) fn read_claim(json: &mut Json<'_>) -> Read<Option<Claim>> {
 fn read_typed(json: &mut Json<'_>) -> Read<Claim> {
     let mut claim = Claim { texts: String::with_capacity(1024), entries: Vec::with_capacity(32) };
     json.members(|json, key| {
-        let entry = json.pass()?;
-        claim.push(key, plain(entry).map_or_else(|| read_entry(entry), Ok)?);
+        json.peek()?;
+        let carried = match plain(json.rest()) {
+            Some((carried, bytes)) => {
+                json.advance(bytes);
+                carried
+            }
+            None => read_entry(json.pass()?)?,
+        };
+        claim.push(key, carried);
         Ok(())
     })?;
     claim.sort();
@@ -186,24 +193,35 @@ fn read_keys(json: &mut Json<'_>) -> Read<Option<Claim>> {
 
 const NOT_AN_ENTRY: Carried<'static> = Carried::Unreadable(ErrorCode::ParseError);
 
-/// Reads an entry in our own spelling by comparing its bytes, which takes a third of the time of reading its members and covers
-/// nearly all entries that are ever read. `None` for any other spelling, be it good or bad.
-fn plain(entry: &str) -> Option<Carried<'_>> {
-    let (letter, rest) = entry.strip_prefix("{\"t\":\"")?.split_at_checked(1)?;
-    let value = rest.strip_prefix("\",\"v\":")?.strip_suffix('}')?;
-    match (letter, value) {
-        ("b", "true") => Some(Carried::Boolean(true)),
-        ("b", "false") => Some(Carried::Boolean(false)),
-        ("i", digits) => {
-            let integer = digits.parse::<i64>().ok()?;
-            (integer.unsigned_abs() <= MAX_INTEGER as u64).then_some(Carried::Integer(integer))
+/// Reads an entry in our own spelling off the beginning of a text, by comparing its bytes, and says how many they are. That takes a
+/// third of the time of taking it apart, and nearly all entries that are ever read are written so. `None` for any other
+/// spelling, be it good or bad.
+fn plain(text: &str) -> Option<(Carried<'_>, usize)> {
+    let (letter, value) = text.strip_prefix("{\"t\":\"")?.split_at_checked(1)?;
+    let value = value.strip_prefix("\",\"v\":")?;
+    let (carried, rest) = match letter {
+        "b" => match value.strip_prefix("true") {
+            Some(rest) => (Carried::Boolean(true), rest),
+            None => (Carried::Boolean(false), value.strip_prefix("false")?),
+        },
+        "i" => {
+            let (digits, rest) =
+                value.split_at_checked(value.bytes().position(|byte| !matches!(byte, b'0'..=b'9' | b'-'))?)?;
+            let integer = digits.parse::<i64>().ok().filter(|integer| integer.unsigned_abs() <= MAX_INTEGER as u64)?;
+            if digits.trim_start_matches('-').starts_with('0') && digits != "0" {
+                return None;
+            }
+            (Carried::Integer(integer), rest)
         }
-        ("s", quoted) => {
-            let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
-            (!text.bytes().any(|byte| matches!(byte, b'"' | b'\\'))).then(|| Carried::String(text.into()))
+        "s" => {
+            let inside = value.strip_prefix('"')?;
+            let (string, rest) =
+                inside.split_at_checked(inside.bytes().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20))?)?;
+            (Carried::String(string.into()), rest.strip_prefix('"')?)
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some((carried, text.len() - rest.strip_prefix('}')?.len()))
 }
 
 /// Reads `{"t":…,"v":…}`; whatever else stands there is unreadable, but must still be JSON without duplicates.

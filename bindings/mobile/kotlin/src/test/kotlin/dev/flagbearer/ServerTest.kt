@@ -3,6 +3,7 @@ package dev.flagbearer
 import dev.flagbearer.openfeature.FlagbearerProvider
 import dev.openfeature.sdk.ImmutableContext
 import dev.openfeature.sdk.OpenFeatureAPI
+import dev.openfeature.sdk.ProviderState
 import dev.openfeature.sdk.Value
 import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit
@@ -132,7 +133,8 @@ class ServerTest {
         server.target("new_ai_model", "audience" to "all")
         val reader = Flagbearer(server.url, application, followWatermark = true)
         val session = Session(reader, store, OfflinePolicy.Fresh)
-        session.accept(server.signIn(application, "alice", "org_x").text("access_token")!!)
+        val first = server.signIn(application, "alice", "org_x")
+        session.accept(first.text("access_token")!!)
         val api = OpenFeatureAPI.getInstance()
         api.setProviderAndWait(FlagbearerProvider(session))
         val client = api.client
@@ -156,6 +158,14 @@ class ServerTest {
         assertEquals(5e9, client.getDoubleValue("large", 0.0))
         val narrow = client.getIntegerDetails("large", 7)
         assertEquals(listOf(7, "ERROR", "TYPE_MISMATCH"), listOf(narrow.value, narrow.reason, narrow.errorCode.name))
+
+        val state = { client.providerState }
+        assertEquals(ProviderState.STALE, state())
+        val ready = LinkedBlockingQueue<ProviderState>()
+        client.onProviderReady { ready += state() }
+        ready.clear()
+        session.accept(server.refresh(application, first).text("access_token")!!)
+        assertEquals(ProviderState.READY, ready.poll(30, TimeUnit.SECONDS))
         api.shutdown()
         reader.close()
     }

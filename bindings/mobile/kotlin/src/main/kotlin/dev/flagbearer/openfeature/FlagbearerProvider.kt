@@ -43,12 +43,20 @@ public class FlagbearerProvider(private val session: Session) : EventProvider() 
         val there = session.flags.value
         scope.launch {
             var known = there
+            var stale = false
             session.changes.withIndex().filterNot { (index, flags) -> index == 0 && flags === there }.collect { (_, flags) ->
                 val changed = ProviderEventDetails.builder()
                 // A kill changes what is read, and no token: then it is not known which.
                 known?.let { changed.flagsChanged(flags.changedFrom(it)) }
                 known = flags
-                if (flags.isStale) emitProviderStale(changed.build()) else emitProviderConfigurationChanged(changed.build())
+                if (flags.isStale) {
+                    emitProviderStale(changed.build())
+                } else {
+                    // To the SDK a provider is stale until it says otherwise.
+                    if (stale) emitProviderReady(ProviderEventDetails.builder().build())
+                    emitProviderConfigurationChanged(changed.build())
+                }
+                stale = flags.isStale
             }
         }
     }
