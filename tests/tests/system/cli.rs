@@ -103,6 +103,7 @@ fn words_are_grouped_by_quotes() {
 on_both_engines! {
     async fn the_sample_gives_the_articles_claim_and_a_second_run_changes_nothing(engine: Engine) {
         let cli = Cli::start(engine).await;
+        cli.server.live_in_the_present();
         let first = cli.json("sample").await;
         let application = first["applications"]["production"].as_str().expect("a client id").to_owned();
         assert!(first["created"].as_array().is_some_and(|created| created.len() > 30));
@@ -282,6 +283,7 @@ async fn the_sample_has_the_limits_of_the_plans_by_override_and_by_segment_alike
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_sample_says_to_try_works_as_it_stands() {
     let cli = Cli::start(Engine::Sqlite).await;
+    cli.server.live_in_the_present();
     let said = cli.run("sample").await.ok();
     let program = binary().display().to_string();
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| line.starts_with(&program)).collect();
