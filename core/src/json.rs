@@ -2,7 +2,7 @@
 //! nothing may be said twice. Parsers disagree over duplicate members (§4), so a text with one means two things at once.
 //! `document` makes trees of what people send; tokens, which are read with every request, are read from here.
 //!
-//! jiter takes the text apart. serde's way, a visitor for each kind of thing, is a little faster, but is compiled for each anew,
+//! jiter takes the text apart. serde's way, a visitor for each kind of thing, is as fast, but is compiled for each anew,
 //! which the edge's module has no room for.
 
 use std::borrow::Cow;
